@@ -1,0 +1,6 @@
+//go:build !invariants
+
+package invariant
+
+// Enabled says whether failing checks panic, which is decided by the build tag "invariants".
+const Enabled = false

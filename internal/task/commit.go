@@ -1,0 +1,182 @@
+package task
+
+import (
+	"encoding/base64"
+	"time"
+
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/topology"
+)
+
+// An Offset is the position of one input, to be committed.
+type Offset struct {
+	Topic       string
+	Partition   int32
+	Offset      int64
+	LeaderEpoch int32
+	// Metadata goes with the offset: on the task's first input it carries its clocks.
+	Metadata string
+}
+
+// A Commit is one commit of a task on its way.
+type Commit struct {
+	// Offsets are the positions of all inputs, changed or not.
+	Offsets []Offset
+	// Effects tells that records were produced since the last commit, the changelog's included. Without any, and with Moved, a plain offset
+	// commit does.
+	Effects bool
+	// Moved tells that a position changed.
+	Moved bool
+
+	db *state.Commit
+}
+
+// maxMetadata bounds the metadata of an offset: brokers take 4096 bytes. Larger clocks travel in the changelog.
+const maxMetadata = 3000
+
+// Prepare ends the interval: it produces one changelog record per row that changed and collects what a commit needs. Either Committed or
+// Rollback must follow before anything else.
+func (t *Task) Prepare() (*Commit, error) {
+	c := &Commit{db: t.cfg.DB.Begin(), Effects: t.produced}
+	var log topology.Output
+	produce := func(key, value []byte, ts int64) error {
+		o := log
+		o.Key, o.Timestamp = t.arena.Copy(key), time.UnixMilli(ts).UTC()
+		if value != nil {
+			if o.Value = t.arena.Copy(value); o.Value == nil {
+				o.Value = []byte{}
+			}
+		}
+		c.Effects = true
+		return t.cfg.Changelog(o)
+	}
+	var logged *topology.Output
+	for _, st := range t.stores {
+		var sink func(key, value []byte, ts int64) error
+		if info := st.Info(); info.Changelog {
+			log = topology.Output{Topic: topology.ChangelogTopic(t.cfg.Application, info.Name), Partition: t.cfg.ID.Partition}
+			if logged == nil {
+				first := log
+				logged = &first
+			}
+			sink = produce
+		}
+		if err := c.db.Prepare(st, sink); err != nil {
+			c.db.Discard()
+			return nil, t.errorf("commit: %w", err)
+		}
+	}
+	clocks := t.saveClocks()
+	if err := c.db.SaveClocks(clocks); err != nil {
+		c.db.Discard()
+		return nil, t.errorf("commit: save clocks: %w", err)
+	}
+	text := base64.StdEncoding.EncodeToString(clocks)
+	if len(text) > maxMetadata {
+		text = ""
+		if err := t.logClocks(c, logged, clocks); err != nil {
+			c.db.Discard()
+			return nil, err
+		}
+	}
+	for i, q := range t.queues {
+		o := Offset{Topic: q.in.Topic, Partition: t.cfg.ID.Partition, Offset: q.position, LeaderEpoch: q.epoch}
+		if i == 0 {
+			o.Metadata = text
+		}
+		c.Moved = c.Moved || q.position != q.committed
+		c.Offsets = append(c.Offsets, o)
+	}
+	return c, nil
+}
+
+// ClocksHeader marks the changelog record that carries clocks too large for the offset's metadata.
+const ClocksHeader = "__weir.clocks"
+
+func (t *Task) logClocks(c *Commit, log *topology.Output, clocks []byte) error {
+	if log == nil || !c.Effects {
+		return nil
+	}
+	o := *log
+	o.Key, o.Value, o.Timestamp = []byte(ClocksHeader), clocks, t.cfg.Now()
+	o.Headers = []topology.Header{{Key: ClocksHeader}}
+	if err := t.cfg.Changelog(o); err != nil {
+		return t.errorf("commit: log clocks: %w", err)
+	}
+	return nil
+}
+
+// DecodeMetadata returns the clocks that an offset's metadata carries, nil if it carries none.
+func DecodeMetadata(text string) []byte {
+	b, err := base64.StdEncoding.DecodeString(text)
+	if err != nil || len(b) == 0 {
+		return nil
+	}
+	return b
+}
+
+// Committed applies a commit that is durable in Kafka to the task's state. checkpoint returns the position in a store's changelog; ok is false where
+// nothing new was logged. An error leaves the stores behind their changelogs: the task must be closed and restored.
+func (t *Task) Committed(c *Commit, checkpoint func(store string) (cp state.Checkpoint, ok bool)) error {
+	for _, st := range t.stores {
+		info := st.Info()
+		if !info.Changelog {
+			continue
+		}
+		if cp, ok := checkpoint(info.Name); ok {
+			if err := c.db.SaveCheckpoint(info, cp); err != nil {
+				return t.errorf("commit: save checkpoint: %w", err)
+			}
+		}
+	}
+	if err := c.db.Apply(); err != nil {
+		return t.errorf("%w", err)
+	}
+	for _, st := range t.stores {
+		if err := st.Committed(); err != nil {
+			return t.errorf("commit: %w", err)
+		}
+	}
+	for _, q := range t.queues {
+		q.committed = q.position
+	}
+	t.counters.commit()
+	t.produced, t.wanted = false, false
+	t.sticky++
+	if t.sticky < 0 {
+		t.sticky = 0
+	}
+	return nil
+}
+
+// CommitWanted tells that the task should be committed before the interval is over: user code asked for it, or the uncommitted rows have
+// reached their share of memory.
+func (t *Task) CommitWanted() bool {
+	if t.wanted {
+		return true
+	}
+	total := int64(0)
+	for _, st := range t.stores {
+		_, n := st.Pending()
+		total += n
+	}
+	return t.cfg.DirtyBytes > 0 && total > t.cfg.DirtyBytes
+}
+
+// Uncommitted tells whether anything happened since the last commit.
+func (t *Task) Uncommitted() bool {
+	if t.produced {
+		return true
+	}
+	for _, q := range t.queues {
+		if q.position != q.committed {
+			return true
+		}
+	}
+	for _, st := range t.stores {
+		if rows, _ := st.Pending(); rows > 0 {
+			return true
+		}
+	}
+	return false
+}

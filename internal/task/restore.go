@@ -1,0 +1,47 @@
+package task
+
+import (
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/topology"
+)
+
+// A Restore writes records of changelogs into the task's state, before Start.
+type Restore struct {
+	t  *Task
+	db *state.Commit
+}
+
+// Restore begins one step of a restore.
+func (t *Task) Restore() *Restore { return &Restore{t: t, db: t.cfg.DB.Begin()} }
+
+// Add applies one record of the store's changelog.
+func (r *Restore) Add(store state.Store, rec *topology.Raw) error {
+	for _, h := range rec.Headers {
+		if h.Key == ClocksHeader {
+			return r.db.SaveClocks(rec.Value)
+		}
+	}
+	if err := r.db.Restore(store, rec.Key, rec.Value, rec.TimestampMs); err != nil {
+		return r.t.errorf("restore store %q at offset %d of %q: %w", store.Info().Name, rec.Offset, rec.Topic, err)
+	}
+	return nil
+}
+
+// Size is the approximate number of bytes collected.
+func (r *Restore) Size() int { return r.db.Size() }
+
+// Apply makes the step visible, with the position that it brings each of the changelogs to.
+func (r *Restore) Apply(checkpoints map[string]state.Checkpoint) error {
+	for _, st := range r.t.stores {
+		if cp, ok := checkpoints[st.Info().Name]; ok {
+			if err := r.db.SaveCheckpoint(st.Info(), cp); err != nil {
+				return r.t.errorf("restore: %w", err)
+			}
+		}
+	}
+	if err := r.db.Apply(); err != nil {
+		return r.t.errorf("restore: %w", err)
+	}
+	r.t.journal.Release()
+	return nil
+}

@@ -1,0 +1,192 @@
+package task
+
+import (
+	"container/heap"
+	"errors"
+	"runtime/debug"
+	"slices"
+	"time"
+
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/topology"
+)
+
+// Step processes one record: the one with the smallest timestamp among the heads of the inputs. It returns false if there is none to process
+// now. An error means that the task must be rolled back or given up: a record that no policy lets pass, or state that cannot be read.
+func (t *Task) Step(now time.Time) (bool, error) {
+	q, err := t.choose(now)
+	if q == nil || err != nil {
+		return false, err
+	}
+	raw := q.front()
+	t.describe(raw, q.in.Timestamp())
+	t.streamTime.Advance(q.in.Timestamp().UnixMilli())
+	if err := t.guard(q.in.Process); err != nil {
+		return true, t.failed(q, err, now)
+	}
+	if err := t.done(); err != nil {
+		return true, err
+	}
+	q.pop()
+	t.enqueue(q)
+	return true, t.punctuate(topology.StreamTime, time.UnixMilli(t.streamTime.Now()).UTC())
+}
+
+// choose decodes heads where needed and returns the queue to take from.
+func (t *Task) choose(now time.Time) (*queue, error) {
+	for _, q := range t.queues {
+		if err := t.ready(q, now); err != nil {
+			return nil, err
+		}
+	}
+	if len(t.order) == 0 || !t.complete(now) {
+		return nil, nil
+	}
+	q := t.order[0]
+	heap.Pop(&t.order)
+	return q, nil
+}
+
+// ready decodes the head of q, if there is one and it is time, and puts q into the order. Records at fault are decided about here.
+func (t *Task) ready(q *queue, now time.Time) error {
+	for !q.decoded && q.len() > 0 && !now.Before(q.notBefore) {
+		raw := q.front()
+		if raw.Control {
+			q.pop()
+			continue
+		}
+		t.describe(raw, time.UnixMilli(max(raw.TimestampMs, 0)).UTC())
+		raw.Headers = t.meta.Headers
+		err := t.guard(func() error { return q.in.Decode(raw) })
+		if err == nil {
+			q.decoded = true
+			heap.Push(&t.order, q)
+			return nil
+		}
+		if err := t.failed(q, err, now); err != nil {
+			return err
+		}
+	}
+	return nil
+}
+
+// enqueue puts q back into the order behind a record that is done.
+func (t *Task) enqueue(q *queue) {
+	for q.len() > 0 && q.front().Control {
+		q.pop()
+	}
+}
+
+// complete tells whether the task may choose: no input may hold an earlier record that is known to exist and not here. An input that
+// waits for its own retry holds nobody up.
+func (t *Task) complete(now time.Time) bool {
+	if len(t.order) == len(t.queues) {
+		return true
+	}
+	forced := false
+	for _, q := range t.queues {
+		if q.decoded || now.Before(q.notBefore) {
+			q.idleSince = time.Time{}
+			continue
+		}
+		if q.fetched < q.end {
+			q.idleSince = time.Time{}
+			return false
+		}
+		if t.cfg.Idle > 0 {
+			if q.idleSince.IsZero() {
+				q.idleSince = now
+			}
+			if now.Sub(q.idleSince) < t.cfg.Idle {
+				return false
+			}
+		}
+		forced = true
+	}
+	if forced && t.cfg.Idle > 0 {
+		t.counters.of(Forced, "", "").Add(1)
+	}
+	return true
+}
+
+// describe fills the metadata with the record that comes next.
+func (t *Task) describe(raw *topology.Raw, at time.Time) {
+	m := &t.meta
+	m.Topic, m.Partition, m.Offset, m.Timestamp = raw.Topic, raw.Partition, raw.Offset, at
+	rest, from, ok := topology.SplitOrigin(raw.Headers)
+	m.Headers = rest
+	switch {
+	case ok:
+		m.Origin = from
+	case m.Origin.Topic != raw.Topic || m.Origin.Offset != raw.Offset:
+		m.Origin.Topic, m.Origin.Partition, m.Origin.Offset = raw.Topic, raw.Partition, raw.Offset
+	}
+}
+
+// guard runs user code and turns a panic into the failure of the node at work.
+func (t *Task) guard(f func() error) (err error) {
+	t.cursor = topology.Cursor{}
+	defer func() {
+		if v := recover(); v != nil {
+			if t.cursor.Node == nil {
+				err = t.errorf("panic outside of any node: %v\n%s", v, debug.Stack())
+				return
+			}
+			err = t.cursor.Node.Panicked(v, debug.Stack())
+		}
+	}()
+	if err = f(); err == nil && t.cursor.Fault != nil {
+		err = t.cursor.Fault
+	}
+	return err
+}
+
+// done releases the effects of the record in process.
+func (t *Task) done() error {
+	t.journal.Release()
+	return t.release()
+}
+
+// release hands the outputs to the driver.
+func (t *Task) release() error {
+	for i := range t.outputs {
+		if err := t.cfg.Output(t.outputs[i]); err != nil {
+			return t.errorf("produce to topic %q: %w", t.outputs[i].Topic, err)
+		}
+		t.produced = true
+	}
+	clear(t.outputs)
+	t.outputs = t.outputs[:0]
+	return nil
+}
+
+// undo takes the effects of the record in process back.
+func (t *Task) undo() {
+	t.journal.Undo()
+	clear(t.outputs)
+	t.outputs = t.outputs[:0]
+}
+
+// NextAttempt is the time of the earliest retry that the task waits for; ok is false if it waits for none.
+func (t *Task) NextAttempt() (at time.Time, ok bool) {
+	for _, q := range t.queues {
+		if !q.notBefore.IsZero() && (!ok || q.notBefore.Before(at)) {
+			at, ok = q.notBefore, true
+		}
+	}
+	return at, ok
+}
+
+// isFault tells a record's failure from the task's.
+func isFault(err error) (*topology.Fault, bool) {
+	if _, ok := errors.AsType[*state.EngineError](err); ok {
+		return nil, false
+	}
+	return errors.AsType[*topology.Fault](err)
+}
+
+// without returns headers without those of the engine's own.
+func without(headers []topology.Header) []topology.Header {
+	rest, _, _ := topology.SplitOrigin(headers)
+	return slices.Clip(rest)
+}

@@ -1,0 +1,137 @@
+package state
+
+import (
+	"errors"
+	"iter"
+)
+
+// A scanned row is one row of a range read: the store's key, without its prefix, and either the overlay's row as it was when
+// the read began or the engine's bytes. It is valid for one step of the iteration.
+type scanned[V any] struct {
+	key []byte
+	row *row[V]
+	raw []byte
+}
+
+// scan yields the rows whose key lies in [lo, hi), in the order of their bytes: the overlay's dirty rows merged over
+// the engine's. A nil hi means to the end. The rows are those of the moment the iteration starts: writes inside the loop are legal and
+// not seen.
+func (o *overlay[V]) scan(lo, hi []byte, reverse bool) iter.Seq2[scanned[V], error] {
+	return func(yield func(scanned[V], error) bool) {
+		dirty := o.snapshot(lo, hi, reverse)
+		end := o.table.key(nil, hi)
+		if hi == nil {
+			end = successor(o.table.prefix)
+		}
+		it, err := o.table.engine.Iterate(o.table.key(nil, lo), end, reverse)
+		if err != nil {
+			yield(scanned[V]{}, &EngineError{Op: "scan", Store: o.info.Name, Err: err})
+			return
+		}
+		err = o.merge(dirty, it, reverse, yield)
+		if closeErr := it.Close(); err == nil && closeErr != nil {
+			err = closeErr
+		}
+		if err != nil && err != errStopped {
+			yield(scanned[V]{}, &EngineError{Op: "scan", Store: o.info.Name, Err: err})
+		}
+	}
+}
+
+var errStopped = errors.New("the loop has ended")
+
+func (o *overlay[V]) merge(dirty []row[V], it Iterator, reverse bool, yield func(scanned[V], error) bool) error {
+	n := len(o.table.prefix)
+	more := it.Next()
+	for more || len(dirty) > 0 {
+		c := 0
+		switch {
+		case !more:
+			c = -1
+		case len(dirty) == 0:
+			c = 1
+		default:
+			c = compare(dirty[0].key, it.Key()[n:])
+			if reverse {
+				c = -c
+			}
+		}
+		if c <= 0 {
+			d := &dirty[0]
+			dirty = dirty[1:]
+			if c == 0 {
+				more = it.Next()
+			}
+			if d.state == present && !yield(scanned[V]{key: []byte(d.key), row: d}, nil) {
+				return errStopped
+			}
+			continue
+		}
+		if !yield(scanned[V]{key: it.Key()[n:], raw: it.Value()}, nil) {
+			return errStopped
+		}
+		more = it.Next()
+	}
+	return it.Err()
+}
+
+func compare(a string, b []byte) int {
+	switch {
+	case a < string(b):
+		return -1
+	case a > string(b):
+		return 1
+	}
+	return 0
+}
+
+// snapshot copies the dirty rows of the range.
+func (o *overlay[V]) snapshot(lo, hi []byte, reverse bool) []row[V] {
+	if o.order == nil {
+		o.order = &sortedMap[*row[V]]{}
+		for _, r := range o.dirty {
+			o.order.set(r.key, r)
+		}
+	}
+	var rows []row[V]
+	collect := func(_ string, r *row[V]) bool {
+		if r.dirty {
+			rows = append(rows, *r)
+		}
+		return true
+	}
+	if reverse {
+		o.order.descend(string(lo), string(hi), hi != nil, collect)
+	} else {
+		o.order.ascend(string(lo), string(hi), hi != nil, collect)
+	}
+	return rows
+}
+
+// open returns the value and timestamp of a scanned row.
+func (o *overlay[V]) open(s scanned[V]) (v V, ts int64, err error) {
+	if s.row != nil {
+		v, err = o.read(s.row)
+		return v, s.row.ts, err
+	}
+	b, ts, err := o.split(s.raw)
+	if err != nil {
+		return v, 0, err
+	}
+	if v, err = o.value.Decode(b); err != nil {
+		return v, 0, &EngineError{Op: "decode row of", Store: o.info.Name, Err: err}
+	}
+	return v, ts, nil
+}
+
+// successor is the smallest key above all that start with prefix; nil if there is none.
+func successor(prefix []byte) []byte {
+	for i := len(prefix) - 1; i >= 0; i-- {
+		if prefix[i] != 0xff {
+			next := append([]byte(nil), prefix[:i+1]...)
+			next[i]++
+			return next
+		}
+	}
+	return nil
+}

@@ -1,0 +1,137 @@
+package state
+
+import (
+	"errors"
+	"fmt"
+	"reflect"
+	"regexp"
+	"time"
+
+	"github.com/weirstream/weir/serde"
+)
+
+// A Kind says how a store's rows are keyed.
+type Kind string
+
+const (
+	// KindKeyValue is a store with one row per key.
+	KindKeyValue Kind = "key-value"
+	// KindWindow is a store with one row per key and window start.
+	KindWindow Kind = "window"
+)
+
+// A Spec is the descriptor of a store, of any kind and type. KeyValue and Window make them.
+type Spec interface {
+	// Info tells all that is known of the store without its types.
+	Info() Info
+	build(env *Env) (Store, error)
+}
+
+// Info describes a store.
+type Info struct {
+	// Name is the store's durable name, unique in its topology.
+	Name string
+	Kind Kind
+	// KeyType and ValueType are Go types, for descriptions and comparisons.
+	KeyType, ValueType string
+	// InMemory stores keep their committed rows on the heap and are rebuilt from the changelog at every start.
+	InMemory bool
+	// Changelog tells whether a topic logs the store. Without one it starts empty on another machine, and in memory at every start.
+	Changelog bool
+	// Retention is how long a window store keeps a window, counted from its start in stream time. 0 for other kinds.
+	Retention time.Duration
+}
+
+// Validate reports everything that is wrong with the descriptor.
+func (i Info) Validate() error {
+	var errs []error
+	if !durableName.MatchString(i.Name) {
+		errs = append(errs, fmt.Errorf("store name %q: use 1 to 200 of the characters a-z, 0-9, '.', '_' and '-'", i.Name))
+	}
+	if i.Kind == KindWindow && i.Retention <= 0 {
+		errs = append(errs, fmt.Errorf("window store %q: retention is %v: set it with Retention", i.Name, i.Retention))
+	}
+	return errors.Join(errs...)
+}
+
+var durableName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}$`)
+
+// An Opener hands out the stores of one task by descriptor: a processor's node is one.
+type Opener interface {
+	// OpenStore returns the task's instance of the store. An undeclared store is an error.
+	OpenStore(spec Spec) (Store, error)
+}
+
+// settings are the parts of a descriptor that do not depend on its types.
+type settings struct {
+	name       string
+	inMemory   bool
+	unlogged   bool
+	retention  time.Duration
+	timeFirst  bool
+	windowSize time.Duration
+}
+
+func (s settings) info(kind Kind, k, v reflect.Type) Info {
+	return Info{
+		Name: s.name, Kind: kind, KeyType: k.String(), ValueType: v.String(),
+		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention,
+	}
+}
+
+// codec turns the rows of a store into bytes and back, and knows whether values may be kept decoded.
+type codec[K, V any] struct {
+	key   serde.Serde[K]
+	value serde.Serde[V]
+	clone func(V) V
+}
+
+// decoded tells whether a store may hold on to values as they are. Shared memory is the danger: an aggregate changed in place by
+// a user function would change the overlay behind the journal's back, survive an abort and make old equal new.
+func (c codec[K, V]) decoded() bool {
+	return c.clone != nil || pointerFree(reflect.TypeFor[V](), 0)
+}
+
+// pointerFree tells whether values of t share no memory that a user function could change. Strings are immutable, and
+// so is what a time.Time points to.
+func pointerFree(t reflect.Type, depth int) bool {
+	switch t.Kind() {
+	case reflect.Bool, reflect.String,
+		reflect.Int, reflect.Int8, reflect.Int16, reflect.Int32, reflect.Int64,
+		reflect.Uint, reflect.Uint8, reflect.Uint16, reflect.Uint32, reflect.Uint64, reflect.Uintptr,
+		reflect.Float32, reflect.Float64, reflect.Complex64, reflect.Complex128:
+		return true
+	case reflect.Array:
+		return pointerFree(t.Elem(), depth+1)
+	case reflect.Struct:
+		if t == reflect.TypeFor[time.Time]() {
+			return true
+		}
+		for f := range t.Fields() {
+			if !pointerFree(f.Type, depth+1) {
+				return false
+			}
+		}
+		return true
+	default:
+		return false
+	}
+}
+
+func (c codec[K, V]) bind(store string) (codec[K, V], error) {
+	var err error
+	if c.key == nil || c.value == nil {
+		return c, fmt.Errorf("store %q has no serde for its key or its value", store)
+	}
+	if b, ok := c.key.(serde.Binder[K]); ok {
+		if c.key, err = b.Bind(store, serde.Key); err != nil {
+			return c, fmt.Errorf("bind key serde of store %q: %w", store, err)
+		}
+	}
+	if b, ok := c.value.(serde.Binder[V]); ok {
+		if c.value, err = b.Bind(store, serde.Value); err != nil {
+			return c, fmt.Errorf("bind value serde of store %q: %w", store, err)
+		}
+	}
+	return c, nil
+}

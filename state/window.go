@@ -1,0 +1,336 @@
+package state
+
+import (
+	"encoding/binary"
+	"fmt"
+	"iter"
+	"math"
+	"reflect"
+	"time"
+
+	"github.com/weirstream/weir/serde"
+)
+
+// A WindowSpec describes a store with one row per key and window start. Make one with Window; the methods return changed copies.
+type WindowSpec[K, V any] struct {
+	settings
+	codec codec[K, V]
+}
+
+// Window describes the window store of that durable name. Its rows are kept on disk, logged to the topic
+// <application>-<name>-changelog, and dropped when they are older than the retention. A windowed aggregation sets the retention
+// itself (size plus grace) unless the descriptor asks for more.
+func Window[K, V any](name string, key serde.Serde[K], value serde.Serde[V]) WindowSpec[K, V] {
+	return WindowSpec[K, V]{settings{name: name}, codec[K, V]{key: key, value: value}}
+}
+
+// InMemory keeps the committed rows on the heap: faster, bounded by memory, restored from the changelog at every start.
+func (s WindowSpec[K, V]) InMemory() WindowSpec[K, V] { s.inMemory = true; return s }
+
+// WithoutChangelog stops logging the store: what it holds is lost with the machine, or at every restart if it is in memory.
+func (s WindowSpec[K, V]) WithoutChangelog() WindowSpec[K, V] { s.unlogged = true; return s }
+
+// Clone lets the store keep values of a type with pointers decoded: see KeyValueSpec.Clone.
+func (s WindowSpec[K, V]) Clone(f func(V) V) WindowSpec[K, V] { s.codec.clone = f; return s }
+
+// Retention keeps a window readable until stream time has passed its start by d.
+func (s WindowSpec[K, V]) Retention(d time.Duration) WindowSpec[K, V] { s.retention = d; return s }
+
+// TimeFirst orders the rows by start, then key, so that ScanStarts finds those that close together: what an aggregation that
+// emits on close reads. Fetch is not served from this order.
+func (s WindowSpec[K, V]) TimeFirst() WindowSpec[K, V] { s.timeFirst = true; return s }
+
+// Info implements Spec.
+func (s WindowSpec[K, V]) Info() Info {
+	return s.info(KindWindow, reflect.TypeFor[K](), reflect.TypeFor[V]())
+}
+
+// Serdes returns the serdes of the store's keys and values.
+func (s WindowSpec[K, V]) Serdes() (serde.Serde[K], serde.Serde[V]) { return s.codec.key, s.codec.value }
+
+// Open returns the task's instance of the store, in a processor's set-up. An undeclared store fails the set-up.
+func (s WindowSpec[K, V]) Open(o Opener) *WindowStore[K, V] {
+	st, err := o.OpenStore(s)
+	if w, ok := st.(*WindowStore[K, V]); err == nil && ok {
+		return w
+	}
+	return &WindowStore[K, V]{broken: fmt.Errorf("store %q is not open: %w", s.name, notOpen(st, err))}
+}
+
+func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
+	c, err := s.codec.bind(s.name)
+	if err != nil {
+		return nil, err
+	}
+	return &WindowStore[K, V]{
+		overlay: newOverlay(s.Info(), c, env), key: c.key, time: env.Time, clock: env.Clock("store/" + s.name),
+		layout: windowLayout{timeFirst: s.timeFirst, segmentMs: max(s.retention.Milliseconds()/2, 60_000)},
+		hold:   math.MaxInt64,
+	}, nil
+}
+
+// A WindowStore is a task's instance of a store declared with Window.
+//
+// # Retention
+//
+// The store's clock is the largest window start put so far. A row is readable while start > clock - retention; a later put of an
+// expired row is dropped. Expired rows leave in whole segments, by range.
+type WindowStore[K, V any] struct {
+	overlay *overlay[V]
+	key     serde.Serde[K]
+	time    func() time.Time
+	clock   *Clock
+	layout  windowLayout
+	hold    int64
+	dropped int64
+	buf     []byte
+	broken  error
+}
+
+// Get returns the row of k in the window that starts at start; ok is false if there is none or it has expired.
+func (s *WindowStore[K, V]) Get(k K, start time.Time) (out Row[V], ok bool, err error) {
+	b, err := s.encode(k, start.UnixMilli())
+	if err != nil || start.UnixMilli() < s.readable() {
+		return out, false, err
+	}
+	r, err := s.overlay.find(b)
+	if err != nil || r.state != present {
+		return out, false, err
+	}
+	out.Timestamp = fromMs(r.ts)
+	out.Value, err = s.overlay.read(r)
+	return out, err == nil, err
+}
+
+// Put sets the value of k in the window that starts at start, with the event time of the record in process as timestamp.
+func (s *WindowStore[K, V]) Put(k K, start time.Time, v V) error {
+	if s.broken != nil {
+		return s.broken
+	}
+	return s.PutRow(k, start, Row[V]{v, s.time()})
+}
+
+// PutRow is Put with a timestamp of the caller's.
+func (s *WindowStore[K, V]) PutRow(k K, start time.Time, row Row[V]) error {
+	b, err := s.write(k, start)
+	if err != nil || b == nil {
+		return err
+	}
+	return s.overlay.put(s.overlay.row(b), row.Value, row.Timestamp.UnixMilli())
+}
+
+// Delete removes the row of k in the window that starts at start.
+func (s *WindowStore[K, V]) Delete(k K, start time.Time) error {
+	b, err := s.write(k, start)
+	if err != nil || b == nil {
+		return err
+	}
+	s.overlay.remove(s.overlay.row(b), s.time().UnixMilli())
+	return nil
+}
+
+// write advances the clock and returns the key to write, nil if the window has expired.
+func (s *WindowStore[K, V]) write(k K, start time.Time) ([]byte, error) {
+	ms := start.UnixMilli()
+	if ms < 0 && s.broken == nil {
+		return nil, fmt.Errorf("write store %q: window start %v is before 1970", s.overlay.info.Name, start.UTC())
+	}
+	b, err := s.encode(k, ms)
+	if err != nil {
+		return nil, err
+	}
+	s.clock.Advance(ms)
+	if ms < s.expired() {
+		return nil, nil
+	}
+	return b, nil
+}
+
+// Fetch yields the rows of k with from <= start <= to, by start, as of the beginning of the loop. An error ends it.
+func (s *WindowStore[K, V]) Fetch(k K, from, to time.Time) iter.Seq2[Entry[serde.Windowed[K], V], error] {
+	return func(yield func(Entry[serde.Windowed[K], V], error) bool) {
+		key, err := s.encodeKey(k)
+		if err == nil && s.layout.timeFirst {
+			err = fmt.Errorf("fetch from store %q: its rows are ordered by time first: use ScanStarts", s.overlay.info.Name)
+		}
+		if err != nil {
+			yield(Entry[serde.Windowed[K], V]{}, err)
+			return
+		}
+		key = append([]byte(nil), key...)
+		lo, hi := max(from.UnixMilli(), s.readable(), 0), min(to.UnixMilli(), s.clock.Now())
+		for seg := lo / s.layout.segmentMs; lo <= hi && seg <= hi/s.layout.segmentMs; seg++ {
+			first, last := s.layout.inSegment(seg, key, lo), s.layout.inSegment(seg, key, hi+1)
+			if !s.yieldRange(first, last, len(first), 0, yield) {
+				return
+			}
+		}
+	}
+}
+
+// ScanStarts yields the rows with from <= start <= to, by start and then key, whether they have expired or not, as of the
+// beginning of the loop. An error ends it. Only a TimeFirst store can.
+func (s *WindowStore[K, V]) ScanStarts(from, to time.Time) iter.Seq2[Entry[serde.Windowed[K], V], error] {
+	return func(yield func(Entry[serde.Windowed[K], V], error) bool) {
+		if s.broken == nil && !s.layout.timeFirst {
+			yield(Entry[serde.Windowed[K], V]{},
+				fmt.Errorf("scan store %q by start: its rows are not ordered by time: declare it with TimeFirst", s.overlay.info.Name))
+			return
+		}
+		if s.broken != nil {
+			yield(Entry[serde.Windowed[K], V]{}, s.broken)
+			return
+		}
+		lo := binary.BigEndian.AppendUint64(nil, uint64(max(from.UnixMilli(), 0)))
+		hi := binary.BigEndian.AppendUint64(nil, uint64(max(to.UnixMilli()+1, 0)))
+		s.yieldRange(lo, hi, 0, math.MinInt64, yield)
+	}
+}
+
+// All yields every readable row as of the beginning of the loop, in the order of the store's layout: by segment, key and start, or by start and key
+// in a TimeFirst store.
+func (s *WindowStore[K, V]) All() iter.Seq2[Entry[serde.Windowed[K], V], error] {
+	return func(yield func(Entry[serde.Windowed[K], V], error) bool) {
+		if s.broken != nil {
+			yield(Entry[serde.Windowed[K], V]{}, s.broken)
+			return
+		}
+		s.yieldRange(nil, nil, 0, s.readable(), yield)
+	}
+}
+
+// yieldRange yields the rows of an engine range with start >= from; keyLen, if not 0, is the length that their engine keys must have.
+func (s *WindowStore[K, V]) yieldRange(lo, hi []byte, keyLen int, from int64,
+	yield func(Entry[serde.Windowed[K], V], error) bool) bool {
+	for r, err := range s.overlay.scan(lo, hi, false) {
+		var e Entry[serde.Windowed[K], V]
+		var start int64
+		if err == nil {
+			var key []byte
+			if key, start, err = s.layout.split(r.key); err == nil && (start < from || keyLen > 0 && len(r.key) != keyLen) {
+				continue
+			}
+			if err == nil {
+				e, err = s.entry(key, start, r)
+			}
+		}
+		if !yield(e, err) || err != nil {
+			return false
+		}
+	}
+	return true
+}
+
+func (s *WindowStore[K, V]) entry(key []byte, start int64, r scanned[V]) (e Entry[serde.Windowed[K], V], err error) {
+	if e.Key.Key, err = s.key.Decode(key); err != nil {
+		return e, fmt.Errorf("decode key of store %q: %w", s.overlay.info.Name, err)
+	}
+	v, ts, err := s.overlay.open(r)
+	e.Key.Start, e.Value, e.Timestamp = fromMs(start), v, fromMs(ts)
+	return e, err
+}
+
+// Clock returns the largest window start put so far; ok is false if none was.
+func (s *WindowStore[K, V]) Clock() (start time.Time, ok bool) {
+	if s.broken != nil || s.clock.Now() == NoTime {
+		return time.Time{}, false
+	}
+	return fromMs(s.clock.Now()), true
+}
+
+// Hold keeps rows that start at or after t, even beyond the retention: results that are still to be emitted.
+func (s *WindowStore[K, V]) Hold(t time.Time) { s.hold = t.UnixMilli() }
+
+// readable is the smallest start that reads see.
+func (s *WindowStore[K, V]) readable() int64 {
+	if s.broken != nil || s.clock.Now() == NoTime {
+		return 0
+	}
+	return min(s.clock.Now()-s.overlay.info.Retention.Milliseconds()+1, s.hold)
+}
+
+// expired is the start below which rows may go.
+func (s *WindowStore[K, V]) expired() int64 { return s.readable() }
+
+func (s *WindowStore[K, V]) encodeKey(k K) (b []byte, err error) {
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	if s.buf, err = s.key.Append(s.buf[:0], k); err != nil {
+		return nil, fmt.Errorf("encode key of store %q: %w", s.overlay.info.Name, err)
+	}
+	return s.buf, nil
+}
+
+func (s *WindowStore[K, V]) encode(k K, start int64) (b []byte, err error) {
+	if s.broken != nil {
+		return nil, s.broken
+	}
+	b = binary.BigEndian.AppendUint64(s.buf[:0], uint64(s.layout.lead(start)))
+	if b, err = s.key.Append(b, k); err != nil {
+		return nil, fmt.Errorf("encode key of store %q: %w", s.overlay.info.Name, err)
+	}
+	if !s.layout.timeFirst {
+		b = binary.BigEndian.AppendUint64(b, uint64(start))
+	}
+	s.buf = b
+	return b, nil
+}
+
+// Info implements Store.
+func (s *WindowStore[K, V]) Info() Info { return s.overlay.info }
+
+// Prepare implements Store. Rows that have expired meanwhile are neither logged nor written.
+func (s *WindowStore[K, V]) Prepare(w *Writer) error {
+	gone := s.expired()
+	return s.overlay.prepare(w, s.layout.logKey, func(key string) bool {
+		_, start, err := s.layout.split([]byte(key))
+		return err == nil && start < gone
+	})
+}
+
+// Committed implements Store.
+func (s *WindowStore[K, V]) Committed() error {
+	s.overlay.committed()
+	return s.expire()
+}
+
+// expire drops the segments that have expired as a whole.
+func (s *WindowStore[K, V]) expire() error {
+	lead := s.layout.lead(max(s.expired(), 0))
+	if s.layout.timeFirst {
+		lead -= lead % s.layout.segmentMs
+	}
+	if lead <= s.dropped {
+		return nil
+	}
+	lo := s.overlay.table.key(nil, nil)
+	hi := s.overlay.table.key(nil, binary.BigEndian.AppendUint64(nil, uint64(lead)))
+	if err := s.overlay.table.engine.Drop(lo, hi); err != nil {
+		return fmt.Errorf("expire rows of store %q: %w", s.overlay.info.Name, err)
+	}
+	s.dropped = lead
+	return nil
+}
+
+// Reset implements Store.
+func (s *WindowStore[K, V]) Reset() { s.overlay.reset() }
+
+// Restore implements Store. The changelog's key is that of Kafka Streams: key, start, sequence number.
+func (s *WindowStore[K, V]) Restore(b Batch, logKey, value []byte, timestampMs int64) error {
+	key, start, _, err := serde.SplitWindowKey(logKey)
+	if err != nil {
+		return fmt.Errorf("restore store %q: %w", s.overlay.info.Name, err)
+	}
+	s.clock.Advance(start)
+	if start < s.expired() {
+		return nil
+	}
+	s.buf = s.layout.key(s.buf[:0], key, start)
+	return s.overlay.restore(b, s.buf, value, timestampMs)
+}
+
+// Pending implements Store.
+func (s *WindowStore[K, V]) Pending() (rows int, bytes int64) {
+	return len(s.overlay.dirty), s.overlay.dirtyBytes
+}

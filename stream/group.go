@@ -1,0 +1,191 @@
+package stream
+
+import (
+	"context"
+	"reflect"
+
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/topology"
+)
+
+// A Grouped is a stream that is ready to be aggregated by key.
+type Grouped[K, V any] struct {
+	b     *Builder
+	port  topology.Port[K, V]
+	nulls bool
+}
+
+// GroupByKey groups the stream by its key, which it must be partitioned by.
+func (s Stream[K, V]) GroupByKey(opts ...Option) Grouped[K, V] {
+	if !s.ok() {
+		return Grouped[K, V]{}
+	}
+	s.rekey.check(s.b, node("group-by-key", opts), reflect.TypeFor[K]())
+	return Grouped[K, V]{s.b, s.port, s.nulls}
+}
+
+// GroupBy groups the stream by a new key, through a repartition topic.
+//
+// Key: f's. Time: kept. State: the repartition topic. Errors: a panic of f meets the policy. Nulls: as SelectKey and Repartition.
+func (s Stream[K, V]) GroupBy[K2 any](f func(K, V) K2, via Repartition[K2, V], opts ...Option) Grouped[K2, V] {
+	if !s.ok() {
+		return Grouped[K2, V]{}
+	}
+	r := s.SelectKey(f, opts...).Repartition(via)
+	return Grouped[K2, V]{r.b, r.port, s.nulls}
+}
+
+// Count keeps the number of records per key.
+//
+// Key: kept. Time: the largest of the records counted. State: st. Errors: none. Nulls: records without a key or a value are dropped, counted.
+func (g Grouped[K, V]) Count(st state.KeyValueSpec[K, int64], opts ...Option) Table[K, int64] {
+	return aggregate(g, node("count", opts), zero, count[K, V], st)
+}
+
+func zero() int64 { return 0 }
+
+func count[K, V any](_ context.Context, _ K, _ V, n int64) (int64, error) { return n + 1, nil }
+
+// Reduce keeps one value per key: the first as it is, then what f makes of it and each that follows.
+//
+// Key: kept. Time: the largest of the records reduced. State: st. Errors: a panic of f meets the policy. Nulls: records without a key or a value
+// are dropped, counted; a nil pointer that f returns deletes the row.
+func (g Grouped[K, V]) Reduce(f func(aggregate, value V) V, st state.KeyValueSpec[K, V], opts ...Option) Table[K, V] {
+	return aggregate(g, node("reduce", opts), nil, func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
+}
+
+// Aggregate keeps one aggregate per key: what add makes of it and each record. It starts as init's.
+//
+// Key: kept. Time: the largest of the records added. State: st. Errors: a panic meets the policy. Nulls: records without a key or a value are
+// dropped, counted; a nil pointer that add returns deletes the row, and the next record starts from init again.
+func (g Grouped[K, V]) Aggregate[A any](init func() A, add func(k K, v V, a A) A, st state.KeyValueSpec[K, A], opts ...Option) Table[K, A] {
+	return aggregate(g, node("aggregate", opts), init, func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
+}
+
+// TryAggregate is Aggregate with a function that may fail. Key, Time, State, Errors, Nulls: as Aggregate; an error of add meets the policy.
+func (g Grouped[K, V]) TryAggregate[A any](
+	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.KeyValueSpec[K, A], opts ...Option,
+) Table[K, A] {
+	spec := node("aggregate", opts)
+	spec.Rejects = true
+	return aggregate(g, spec, init, add, st)
+}
+
+// An adder makes an aggregate of the one before and a record.
+type adder[K, V, A any] func(ctx context.Context, k K, v V, a A) (A, error)
+
+// aggregate adds an aggregation. A nil init takes the first value as it is: then A is V.
+func aggregate[K, V, A any](
+	g Grouped[K, V], spec topology.NodeSpec, init func() A, add adder[K, V, A], st state.KeyValueSpec[K, A],
+) Table[K, A] {
+	if g.b == nil {
+		return Table[K, A]{}
+	}
+	if spec.Name == "" {
+		spec.Name = st.Info().Name
+	}
+	spec.Stores = append(spec.Stores, st)
+	t := &tableNode[K, A]{spec: spec, store: &st}
+	t.port = g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
+		return &aggregator[K, V, A]{
+			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: nilCheck[A]()},
+			old: t.old, nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: next,
+		}, nil
+	})
+	return Table[K, A]{b: g.b, t: t}
+}
+
+// fold is the step that all aggregations share: one aggregate and one record become the next aggregate.
+type fold[K, V, A any] struct {
+	nc    *topology.NodeContext
+	init  func() A
+	add   adder[K, V, A]
+	isNil func(A) bool
+}
+
+// step returns the aggregate behind the record; ok is false if there is none. has tells whether there was one, before.
+func (f *fold[K, V, A]) step(k K, v V, before A, has bool) (after A, ok bool, err error) {
+	f.nc.Enter()
+	switch {
+	case has:
+	case f.init != nil:
+		before = f.init()
+	default:
+		after = any(v).(A) // a Reduce: A is V
+		return after, f.isNil == nil || !f.isNil(after), nil
+	}
+	if after, err = f.add(f.nc.Context(), k, v, before); err != nil {
+		return after, false, err
+	}
+	return after, f.isNil == nil || !f.isNil(after), nil
+}
+
+// first is the old value of a row that did not exist: the initial aggregate, as in Kafka Streams without a cache.
+func (f *fold[K, V, A]) first() (a A, ok bool) {
+	if f.init == nil {
+		return a, false
+	}
+	a = f.init()
+	return a, f.isNil == nil || !f.isNil(a)
+}
+
+type aggregator[K, V, A any] struct {
+	nc                   *topology.NodeContext
+	store                *state.KeyValueStore[K, A]
+	fold                 fold[K, V, A]
+	old                  bool
+	nullKeys, nullValues *state.Counter
+	next                 topology.Processor[K, topology.Change[A]]
+	out                  Record[K, topology.Change[A]]
+}
+
+func (p *aggregator[K, V, A]) Process(r *Record[K, V]) error {
+	switch {
+	case r.NullKey:
+		p.nullKeys.Add(1)
+		return nil
+	case r.Tombstone:
+		p.nullValues.Add(1)
+		return nil
+	}
+	row, has, err := p.store.GetRow(r.Key)
+	if err != nil {
+		return p.nc.Fail(err)
+	}
+	var ch topology.Change[A]
+	if p.old {
+		if ch.Old, ch.HasOld, err = p.before(r.Key, has); err != nil {
+			return p.nc.Fail(err)
+		}
+	}
+	if ch.New, ch.HasNew, err = p.fold.step(r.Key, r.Value, row.Value, has); err != nil {
+		if p.nc.Skipped(err) {
+			return nil
+		}
+		return p.nc.Fail(err)
+	}
+	ts := r.Timestamp
+	if has && row.Timestamp.After(ts) {
+		ts = row.Timestamp
+	}
+	if ch.HasNew {
+		err = p.store.PutRow(r.Key, state.Row[A]{Value: ch.New, Timestamp: ts})
+	} else {
+		err = p.store.Delete(r.Key)
+	}
+	if err != nil {
+		return p.nc.Fail(err)
+	}
+	forward(&p.out, r, ch)
+	p.out.Timestamp = ts
+	return p.next.Process(&p.out)
+}
+
+// before reads the old value on its own: the user's function may change the one it is given.
+func (p *aggregator[K, V, A]) before(k K, has bool) (A, bool, error) {
+	if has {
+		return p.store.Get(k)
+	}
+	a, ok := p.fold.first()
+	return a, ok, nil
+}

@@ -1,0 +1,166 @@
+package stream
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/topology"
+)
+
+// A Table is a handle on a table while a program is built: the last value of each key, and every update of it. It is a small value.
+type Table[K, V any] struct {
+	b *Builder
+	t *tableNode[K, V]
+}
+
+// A tableNode is what is known of a node whose outlet carries changes. Calls that follow add to it: it is read when the program is
+// complete.
+type tableNode[K, V any] struct {
+	spec topology.NodeSpec
+	port topology.Port[K, topology.Change[V]]
+	// store keeps the rows, if the table is materialized.
+	store *state.KeyValueSpec[K, V]
+	// derived tables can be materialized by a later call.
+	derived bool
+	// old tells that changes must carry old values. wantOld asks the node's parents for what that takes.
+	old     bool
+	wantOld func()
+	// read makes the function that looks a row up; stores are what it reads. They are used where the table has no store.
+	read   func(c *topology.NodeContext) (lookup[K, V], error)
+	stores func() []state.Spec
+}
+
+// A lookup reads one row of a table.
+type lookup[K, V any] func(k K) (row state.Row[V], ok bool, err error)
+
+// sendOld asks the table for old values in its changes.
+func (t *tableNode[K, V]) sendOld() {
+	if t.old {
+		return
+	}
+	t.old = true
+	if t.wantOld != nil {
+		t.wantOld()
+	}
+}
+
+// readStores are the stores that a reader of the table touches.
+func (t *tableNode[K, V]) readStores() []state.Spec {
+	if t.store != nil {
+		return []state.Spec{*t.store}
+	}
+	return t.stores()
+}
+
+// reader returns the look-up for a node that uses readStores.
+func (t *tableNode[K, V]) reader(c *topology.NodeContext) (lookup[K, V], error) {
+	if t.store == nil {
+		return t.read(c)
+	}
+	st, err := c.OpenStore(*t.store)
+	if err != nil {
+		return nil, err
+	}
+	kv, ok := st.(*state.KeyValueStore[K, V])
+	if !ok {
+		return nil, fmt.Errorf("store %q has other types than the table", t.store.Info().Name)
+	}
+	return kv.GetRow, nil
+}
+
+// materialize makes a table of a stream's records: each is put into the store and sent on as a change.
+func materialize[K, V any](b *Builder, port topology.Port[K, V], spec topology.NodeSpec, st state.KeyValueSpec[K, V]) Table[K, V] {
+	spec.Stores = append(spec.Stores, st)
+	t := &tableNode[K, V]{spec: spec, store: &st}
+	isNil := nilCheck[V]()
+	t.port = port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[V]]) (topology.Processor[K, V], error) {
+		return &upsert[K, V]{nc: c, store: st.Open(c), old: t.old, isNil: isNil, drops: c.Drops("null-key"), next: next}, nil
+	})
+	return Table[K, V]{b: b, t: t}
+}
+
+type upsert[K, V any] struct {
+	nc    *topology.NodeContext
+	store *state.KeyValueStore[K, V]
+	old   bool
+	isNil func(V) bool
+	drops *state.Counter
+	next  topology.Processor[K, topology.Change[V]]
+	out   Record[K, topology.Change[V]]
+}
+
+func (p *upsert[K, V]) Process(r *Record[K, V]) error {
+	if r.NullKey {
+		p.drops.Add(1)
+		return nil
+	}
+	ch := topology.Change[V]{HasNew: !r.Tombstone && (p.isNil == nil || !p.isNil(r.Value))}
+	if ch.HasNew {
+		ch.New = r.Value
+	}
+	if err := replace(p.store, r.Key, &ch, r, p.old); err != nil {
+		return p.nc.Fail(err)
+	}
+	forward(&p.out, r, ch)
+	return p.next.Process(&p.out)
+}
+
+// replace puts the change's new value, or deletes the row, and fills in the old value if that is wanted.
+func replace[K, V, X any](st *state.KeyValueStore[K, V], k K, ch *topology.Change[V], r *Record[K, X], old bool) (err error) {
+	if old {
+		if ch.Old, ch.HasOld, err = st.Get(k); err != nil {
+			return err
+		}
+	}
+	if !ch.HasNew {
+		return st.Delete(k)
+	}
+	return st.PutRow(k, state.Row[V]{Value: ch.New, Timestamp: r.Timestamp})
+}
+
+// forward fills out with a change that keeps the record's key, time and headers.
+func forward[K, V, X any](out *Record[K, topology.Change[V]], r *Record[K, X], ch topology.Change[V]) {
+	out.Key, out.NullKey, out.Timestamp, out.Headers, out.Value = r.Key, r.NullKey, r.Timestamp, r.Headers, ch
+}
+
+// ToStream turns the table's updates into a stream: a deleted row is a tombstone.
+//
+// Key, Time: the row's; the stream is partitioned by the key. State: none. Errors: none. Nulls: a delete is a tombstone.
+func (t Table[K, V]) ToStream(opts ...Option) Stream[K, V] {
+	if t.b == nil {
+		return Stream[K, V]{}
+	}
+	return Stream[K, V]{b: t.b, port: toStream(t.t.port, node("to-stream", opts), func(k K) K { return k }), nulls: nilCheck[V]() != nil}
+}
+
+func toStream[K, V, K2 any](port topology.Port[K, topology.Change[V]], spec topology.NodeSpec, key func(K) K2) topology.Port[K2, V] {
+	return port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K2, V]) (topology.Processor[K, topology.Change[V]], error) {
+		var out Record[K2, V]
+		return topology.ProcessorFunc[K, topology.Change[V]](func(r *Record[K, topology.Change[V]]) error {
+			c.Enter()
+			out = Record[K2, V]{Key: key(r.Key), Value: r.Value.New, Timestamp: r.Timestamp, Headers: r.Headers, Tombstone: !r.Value.HasNew}
+			return next.Process(&out)
+		}), nil
+	})
+}
+
+// Materialize keeps the rows of a table made by Filter or MapValues in a store of their own: for queries, and to read them without
+// running the functions again. Tables that have a store already are an error.
+func (t Table[K, V]) Materialize(st state.KeyValueSpec[K, V]) Table[K, V] {
+	if t.b == nil {
+		return t
+	}
+	spec := newSettings("materialize").NodeSpec
+	spec.Name = t.t.spec.Name
+	switch {
+	case t.t.store != nil:
+		t.b.report(spec, fmt.Errorf("the table has the store %q already", t.t.store.Info().Name))
+	case !t.t.derived:
+		t.b.report(spec, errors.New("this table cannot be kept in a store of its own"))
+	default:
+		t.t.store = &st
+		t.t.port.AddStores(st)
+	}
+	return t
+}

@@ -1,0 +1,130 @@
+package topology
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/weirstream/weir/dlq"
+	"github.com/weirstream/weir/state"
+)
+
+// A NodeContext is what a node has at hand in one task. The wire functions of nodes get one each.
+type NodeContext struct {
+	host   Host
+	node   *node
+	cursor *Cursor
+	ctx    context.Context
+	skip   *state.Counter
+	timers int
+}
+
+func newNodeContext(h Host, n *node) *NodeContext {
+	return &NodeContext{host: h, node: n, cursor: h.Cursor(), ctx: h.Context()}
+}
+
+// Name is the node's name.
+func (c *NodeContext) Name() string { return c.node.name }
+
+// Policy decides about failures of the node; nil if only the builder's default does.
+func (c *NodeContext) Policy() dlq.Policy { return c.node.policy }
+
+// Host is the task.
+func (c *NodeContext) Host() Host { return c.host }
+
+// Context is handed to user functions.
+func (c *NodeContext) Context() context.Context { return c.ctx }
+
+// Metadata describes the record in process.
+func (c *NodeContext) Metadata() *Metadata { return c.host.Metadata() }
+
+// Enter notes that the node's user function is about to run: if it panics, the failure is this node's.
+func (c *NodeContext) Enter() { c.cursor.Node = c }
+
+// Fail returns the error of a user function as a failure of this node, to be returned up the way the record came. It keeps an
+// error that is a failure already, and that of a store's engine: a broken disk is no fault of the record.
+func (c *NodeContext) Fail(err error) error { return c.FailAt(dlq.Process, err) }
+
+// FailAt is Fail for another stage.
+func (c *NodeContext) FailAt(stage dlq.Stage, err error) error {
+	if _, ok := errors.AsType[*Fault](err); ok {
+		return err
+	}
+	if _, ok := errors.AsType[*state.EngineError](err); ok {
+		return err
+	}
+	f := &Fault{Failure: dlq.Failure{Node: c.node.name, Stage: stage, Attempts: 1, Err: err}, Policy: c.node.policy}
+	c.cursor.Fault = f
+	return f
+}
+
+// Panicked returns what user code at this node panicked with as a failure.
+func (c *NodeContext) Panicked(value any, stack []byte) error {
+	stage := dlq.Process
+	switch c.node.kind {
+	case SourceNode:
+		stage = dlq.Decode
+	case SinkNode:
+		stage = dlq.Encode
+	}
+	return c.FailAt(stage, &dlq.PanicError{Value: value, Stack: stack})
+}
+
+// Skipped tells whether err is the answer of a user function that drops the record, and counts it if so.
+func (c *NodeContext) Skipped(err error) bool {
+	if !errors.Is(err, dlq.ErrSkip) {
+		return false
+	}
+	if c.skip == nil {
+		c.skip = c.Drops("skipped")
+	}
+	c.skip.Add(1)
+	return true
+}
+
+// Drops returns the counter of records that the node drops for that reason.
+func (c *NodeContext) Drops(reason string) *state.Counter { return c.host.Counter(c.node.name, reason) }
+
+// Clock returns the clock of that durable name, which is part of the task's state.
+func (c *NodeContext) Clock(name string) *state.Clock { return c.host.Clock(name) }
+
+// OpenStore implements state.Opener for the stores that the node declares.
+func (c *NodeContext) OpenStore(spec state.Spec) (state.Store, error) {
+	name := spec.Info().Name
+	for _, s := range c.node.stores {
+		if i := s.Info(); i.Name == name {
+			if o := spec.Info(); o.Kind != i.Kind || o.KeyType != i.KeyType || o.ValueType != i.ValueType {
+				return nil, fmt.Errorf("node %q opens store %q as %s of %s and %s, and declares it as %s of %s and %s",
+					c.node.name, name, o.Kind, o.KeyType, o.ValueType, i.Kind, i.KeyType, i.ValueType)
+			}
+			return c.host.Store(name)
+		}
+	}
+	return nil, fmt.Errorf("node %q does not declare store %q: list it with the node's stores", c.node.name, name)
+}
+
+func (c *NodeContext) every(clock ClockType, d time.Duration, f func(now time.Time) error) error {
+	if d < time.Millisecond {
+		return fmt.Errorf("node %q: a timer of %v: use at least a millisecond", c.node.name, d)
+	}
+	c.timers++
+	name := fmt.Sprintf("%s/%d", c.node.name, c.timers)
+	c.host.Schedule(name, clock, d, func(now time.Time) error {
+		c.Enter()
+		if err := f(now); err != nil {
+			return c.Fail(err)
+		}
+		return nil
+	})
+	return nil
+}
+
+// A Fault is a failure on its way to the place of decision, with the policy of the node it happened at.
+type Fault struct {
+	dlq.Failure
+	Policy dlq.Policy
+}
+
+// Unwrap returns the failure.
+func (f *Fault) Unwrap() error { return &f.Failure }

@@ -1,0 +1,286 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/weirstream/weir/dlq"
+	"github.com/weirstream/weir/state"
+)
+
+// A Topology is a compiled graph: immutable, and safe for concurrent use. It is all that passes between the words that declare a program
+// and the engines that run it.
+type Topology struct {
+	nodes    []*node
+	subs     []*Subtopology
+	groups   []copartition
+	fallback dlq.Policy
+}
+
+// A Subtopology is a part of the graph that runs as a whole: its nodes are connected, or share stores. Repartition topics lie between
+// subtopologies. There is one task per subtopology and partition.
+type Subtopology struct {
+	// ID counts from 0, in the order of the first nodes.
+	ID int
+
+	nodes []*node
+}
+
+// Build compiles the graph. It returns everything that is wrong with it, joined; each fault is a *BuildError. The builder must not be used
+// afterwards.
+func (b *Builder) Build() (*Topology, error) {
+	if b.built {
+		return nil, &BuildError{Op: "build", Err: errors.New("the builder was built already: make a new one")}
+	}
+	b.built = true
+	if len(b.nodes) == 0 && len(b.errs) == 0 {
+		b.Report("build", "", "", errors.New("the topology is empty: read a topic with Stream or Table"))
+	}
+	if err := dlq.Validate(b.fallback); err != nil {
+		b.Report("on-error", "", "", err)
+	}
+	t := &Topology{nodes: b.nodes, groups: b.groups, fallback: b.fallback}
+	t.connect()
+	t.markNullKeys()
+	b.checkStores()
+	b.checkLoops()
+	if len(b.errs) == 0 {
+		for _, s := range t.subs {
+			if err := trial(t, s); err != nil {
+				b.errs = append(b.errs, err)
+			}
+		}
+	}
+	if len(b.errs) > 0 {
+		return nil, errors.Join(b.errs...)
+	}
+	return t, nil
+}
+
+// Policy decides about failures at nodes that have no policy of their own; nil means dlq.Fail.
+func (t *Topology) Policy() dlq.Policy { return t.fallback }
+
+// Subtopologies are the parts that run as tasks.
+func (t *Topology) Subtopologies() []*Subtopology { return t.subs }
+
+// Stores are the descriptors of the subtopology's stores, in the order of their first use.
+func (s *Subtopology) Stores() []state.Spec {
+	var specs []state.Spec
+	seen := map[string]bool{}
+	for _, n := range s.nodes {
+		for _, sp := range n.stores {
+			if name := sp.Info().Name; !seen[name] {
+				seen[name] = true
+				specs = append(specs, sp)
+			}
+		}
+	}
+	return specs
+}
+
+// A SourceTopic is a topic that a subtopology reads.
+type SourceTopic struct {
+	// Name is the full name of the topic.
+	Name string
+	// Repartition tells that the topic is the application's own.
+	Repartition bool
+	// Start says where to begin without a committed offset.
+	Start StartFrom
+}
+
+// SourceTopics are the topics that the subtopology reads, in the order of its sources.
+func (s *Subtopology) SourceTopics(application string) []SourceTopic {
+	var topics []SourceTopic
+	for _, n := range s.nodes {
+		if n.kind == SourceNode {
+			topics = append(topics, SourceTopic{n.fullTopic(application), n.topic.internal, n.source.start})
+		}
+	}
+	return topics
+}
+
+// SinkTopics are the topics that the whole topology writes by a fixed name and does not own.
+func (t *Topology) SinkTopics() []string {
+	var topics []string
+	seen := map[string]bool{}
+	for _, n := range t.nodes {
+		if n.kind == SinkNode && !n.topic.internal && n.topic.name != "" && !seen[n.topic.name] {
+			seen[n.topic.name] = true
+			topics = append(topics, n.topic.name)
+		}
+	}
+	return topics
+}
+
+// DeadLetterSources are the topics whose records may be sent to a dead-letter topic: all that the application reads and does not
+// own, if any policy or user function may send.
+func (t *Topology) DeadLetterSources() []string {
+	sends := maySend(t.fallback)
+	for _, n := range t.nodes {
+		sends = sends || n.rejects || maySend(n.policy)
+	}
+	if !sends {
+		return nil
+	}
+	var topics []string
+	for _, n := range t.nodes {
+		if n.kind == SourceNode && !n.topic.internal {
+			topics = append(topics, n.topic.name)
+		}
+	}
+	return topics
+}
+
+// maySend asks the policy about the failures that there can be; policies are pure.
+func maySend(p dlq.Policy) bool {
+	if p == nil {
+		return false
+	}
+	for _, stage := range []dlq.Stage{dlq.Decode, dlq.Process, dlq.Encode} {
+		for _, attempts := range []int{1, 1 << 30} {
+			f := &dlq.Failure{Stage: stage, Attempts: attempts, Err: errors.New("a failure")}
+			if dlq.Resolve(p, f).Action == dlq.ActionSend {
+				return true
+			}
+		}
+	}
+	return false
+}
+
+func (n *node) fullTopic(application string) string {
+	if n.topic.internal {
+		return RepartitionTopic(application, n.topic.name)
+	}
+	return n.topic.name
+}
+
+// connect finds the subtopologies: components by edges and by shared stores.
+func (t *Topology) connect() {
+	root := make([]int, len(t.nodes))
+	for i := range root {
+		root[i] = i
+	}
+	var find func(i int) int
+	find = func(i int) int {
+		if root[i] != i {
+			root[i] = find(root[i])
+		}
+		return root[i]
+	}
+	union := func(a, b int) {
+		a, b = find(a), find(b)
+		root[max(a, b)] = min(a, b)
+	}
+	users := map[string]int{}
+	for _, n := range t.nodes {
+		for _, c := range n.children {
+			union(n.id, c.id)
+		}
+		for _, s := range n.stores {
+			if first, ok := users[s.Info().Name]; ok {
+				union(first, n.id)
+			} else {
+				users[s.Info().Name] = n.id
+			}
+		}
+	}
+	byRoot := map[int]*Subtopology{}
+	for _, n := range t.nodes {
+		s := byRoot[find(n.id)]
+		if s == nil {
+			s = &Subtopology{ID: len(t.subs)}
+			byRoot[find(n.id)] = s
+			t.subs = append(t.subs, s)
+		}
+		s.nodes = append(s.nodes, n)
+	}
+}
+
+// markNullKeys lets the sinks of repartition topics pass null keys where a node below has a use for them.
+func (t *Topology) markNullKeys() {
+	var useful func(n *node, seen map[*node]bool) bool
+	useful = func(n *node, seen map[*node]bool) bool {
+		if seen[n] {
+			return false
+		}
+		seen[n] = true
+		if n.nullKeys {
+			return true
+		}
+		for _, c := range t.after(n) {
+			if useful(c, seen) {
+				return true
+			}
+		}
+		return false
+	}
+	for _, n := range t.nodes {
+		if n.kind == SinkNode && n.topic.internal {
+			n.passNullKeys = useful(n, map[*node]bool{})
+		}
+	}
+}
+
+// after are the nodes that get what n sends, across repartition topics.
+func (t *Topology) after(n *node) []*node {
+	if n.kind != SinkNode || !n.topic.internal {
+		return n.children
+	}
+	var out []*node
+	for _, s := range t.nodes {
+		if s.kind == SourceNode && s.topic.internal && s.topic.name == n.topic.name {
+			out = append(out, s)
+		}
+	}
+	return out
+}
+
+// checkStores finds descriptors that are wrong, and names used for two different stores.
+func (b *Builder) checkStores() {
+	first := map[string]state.Info{}
+	where := map[string]*node{}
+	for _, n := range b.nodes {
+		for _, s := range n.stores {
+			i := s.Info()
+			known, ok := first[i.Name]
+			if !ok {
+				first[i.Name], where[i.Name] = i, n
+				if err := i.Validate(); err != nil {
+					b.Report(n.op, n.name, n.pos, err)
+				}
+				continue
+			}
+			if known != i {
+				b.Report(n.op, n.name, n.pos, fmt.Errorf("store %q is declared as %s of %s and %s here and as %s of %s and %s at %s: "+
+					"a name is for one store, give the other a name of its own", i.Name, i.Kind, i.KeyType, i.ValueType,
+					known.Kind, known.KeyType, known.ValueType, where[i.Name].pos))
+			}
+		}
+	}
+}
+
+// checkLoops finds sinks to a topic that feeds them.
+func (b *Builder) checkLoops() {
+	for _, n := range b.nodes {
+		if n.kind == SourceNode && !n.topic.internal && n.topic.valid {
+			for _, m := range b.nodes {
+				if m.kind == SinkNode && !m.topic.internal && m.topic.name == n.topic.name && upstream(m, n) {
+					b.Report(m.op, m.name, m.pos, fmt.Errorf("topic %q is read at %s and fed back here: an endless loop", n.topic.name, n.pos))
+				}
+			}
+		}
+	}
+}
+
+// upstream tells whether n lies on a way to m.
+func upstream(m, n *node) bool {
+	if m == n {
+		return true
+	}
+	for _, p := range m.parents {
+		if upstream(p, n) {
+			return true
+		}
+	}
+	return false
+}

@@ -1,0 +1,80 @@
+package topology
+
+import (
+	"errors"
+	"fmt"
+)
+
+// A SourceInput is one topic that a task reads, with the Input that decodes and processes its records.
+type SourceInput struct {
+	// Topic is the full name of the topic.
+	Topic string
+	// Node is the name of the source node.
+	Node string
+	Input
+}
+
+// Wire builds the receivers of some subtopologies for one task. It calls the set-up of every processor.
+func (t *Topology) Wire(h Host, subs ...*Subtopology) ([]SourceInput, error) {
+	var inputs []SourceInput
+	for _, s := range subs {
+		in, err := s.wire(h)
+		if err != nil {
+			return nil, err
+		}
+		inputs = append(inputs, in...)
+	}
+	return inputs, nil
+}
+
+// wire goes from the sinks up: parents have smaller ids than their children.
+func (s *Subtopology) wire(h Host) ([]SourceInput, error) {
+	receivers := map[*node]any{}
+	var inputs []SourceInput
+	for i := len(s.nodes) - 1; i >= 0; i-- {
+		n := s.nodes[i]
+		kids := make([]any, len(n.children))
+		for j, c := range n.children {
+			kids[j] = receivers[c]
+		}
+		c := newNodeContext(h, n)
+		c.Enter()
+		var err error
+		if n.kind == SourceNode {
+			var in Input
+			if in, err = n.input(c, kids); err == nil {
+				inputs = append(inputs, SourceInput{n.fullTopic(h.Application()), n.name, in})
+			}
+		} else {
+			receivers[n], err = n.wire(c, kids)
+		}
+		if err != nil {
+			if _, ok := errors.AsType[*BuildError](err); !ok {
+				err = &BuildError{Op: n.op, Name: n.name, Pos: n.pos, Err: err}
+			}
+			return nil, err
+		}
+	}
+	for i, j := 0, len(inputs)-1; i < j; i, j = i+1, j-1 {
+		inputs[i], inputs[j] = inputs[j], inputs[i]
+	}
+	return inputs, nil
+}
+
+// trial wires a subtopology with empty stores, to find what only wiring finds: links of the wrong type, undeclared stores, set-ups that fail.
+func trial(t *Topology, s *Subtopology) (err error) {
+	var h *trialHost
+	defer func() {
+		if v := recover(); v != nil {
+			n := &node{op: "build"}
+			if h != nil && h.cursor.Node != nil {
+				n = h.cursor.Node.node
+			}
+			err = &BuildError{Op: n.op, Name: n.name, Pos: n.pos, Err: fmt.Errorf("set-up panics: %v", v)}
+		}
+	}()
+	if h, err = newTrialHost(s); err == nil {
+		_, err = t.Wire(h, s)
+	}
+	return err
+}
