@@ -18,17 +18,17 @@ import (
 
 // PebbleOptions tune a database of OpenPebble. The zero value is good for tests and small tools.
 type PebbleOptions struct {
-	// Shared is the memory and the file handles shared with the other databases of the process. Without it the database has
-	// a small cache of its own (8 MiB), and keeps up to 1000 files open.
+	// Shared is the memory and the file handles shared with the other databases of the process. Without it the
+	// database has a small cache of its own (8 MiB), and keeps up to 1000 files open.
 	Shared *PebbleShared
 
-	// MemTableBytes is how much the database collects in memory before it writes a file in the background; the default is
-	// 4 MiB, the least 256 KiB. Up to four times as much may wait to be written, then Apply waits too. It is also about what
-	// a crash takes away.
+	// MemTableBytes is how much the database collects in memory before it writes a file in the background; the
+	// default is 4 MiB, the least 256 KiB. Up to four times as much may wait to be written, then Apply waits too. It
+	// is also about what a crash takes away.
 	MemTableBytes uint64
 
-	// Logger gets what the database has to say: its work on level Debug, its troubles on level Error. nil is silence; no
-	// error is only logged.
+	// Logger gets what the database has to say: its work on level Debug, its troubles on level Error. nil is silence;
+	// no error is only logged.
 	Logger *slog.Logger
 
 	fs vfs.FS // for tests
@@ -39,22 +39,22 @@ const (
 	minMemTableBytes     = 256 << 10
 )
 
-// OpenPebble opens the database in dir, and creates both if they are not there. Nobody else can open it until Close: the error
-// is then ErrInUse. Its errors name the directory, and match the cause with errors.Is: ErrCorrupt, fs.ErrPermission,
-// syscall.ENOSPC and the like.
+// OpenPebble opens the database in dir, and creates both if they are not there. Nobody else can open it until Close:
+// the error is then ErrInUse. Its errors name the directory, and match the cause with errors.Is: ErrCorrupt,
+// fs.ErrPermission, syscall.ENOSPC and the like.
 //
 // There is no write-ahead log: what is applied becomes durable when the memtable is full, and with Flush and Close.
 //
 // # Failures
 //
-// The engine is fail-stop. After the first error of its background work (a full or broken disk, damaged files) and after a
-// panic of Pebble, every call returns that error, nothing on the disk changes any more, and only Close remains. What is on the
-// disk is then a state as a crash at that moment had left it: when the cause is gone, the directory can be opened again.
-// After a panic inside a call Close gives the database up instead of closing it, since Pebble may hold its locks: memory and
-// directory lock are then kept until the process ends.
+// The engine is fail-stop. After the first error of its background work (a full or broken disk, damaged files) and
+// after a panic of Pebble, every call returns that error, nothing on the disk changes any more, and only Close
+// remains. What is on the disk is then a state as a crash at that moment had left it: when the cause is gone, the
+// directory can be opened again. After a panic inside a call Close gives the database up instead of closing it, since
+// Pebble may hold its locks: memory and directory lock are then kept until the process ends.
 //
-// A panic on one of Pebble's own goroutines cannot be caught: it ends the process. Pebble means to panic there only where its
-// own invariants break, not for errors of the disk.
+// A panic on one of Pebble's own goroutines cannot be caught: it ends the process. Pebble means to panic there only
+// where its own invariants break, not for errors of the disk.
 func OpenPebble(dir string, o PebbleOptions) (Engine, error) {
 	if o.MemTableBytes == 0 {
 		o.MemTableBytes = defaultMemTableBytes
@@ -177,8 +177,8 @@ func (e *pebbleEngine) enter(op string) error {
 	return nil
 }
 
-// leave ends a call. It turns a panic into the failure of the engine, and takes no success from a failed engine: Pebble
-// reports some failures to its logger alone.
+// leave ends a call. It turns a panic into the failure of the engine, and takes no success from a failed engine:
+// Pebble reports some failures to its logger alone.
 func (e *pebbleEngine) leave(op string, err *error) {
 	if r := recover(); r != nil {
 		e.panicked.Store(true)
@@ -198,6 +198,9 @@ func (e *pebbleEngine) Get(dst, key []byte) (value []byte, ok bool, err error) {
 		return dst, false, err
 	}
 	defer e.leave("get", &err)
+	if len(key) == 0 {
+		return dst, false, nil
+	}
 	v, closer, err := e.db.Get(key)
 	if err != nil {
 		if errors.Is(err, pebble.ErrNotFound) {
@@ -243,8 +246,9 @@ const (
 	maxSublevels       = 20
 )
 
-// waitForRoom holds a writer back that is faster than the disk. Pebble would do that too, but for good if its background work
-// fails meanwhile, and with its locks held; see options. Looking at the backlog is not cheap: once in half a memtable will do.
+// waitForRoom holds a writer back that is faster than the disk. Pebble would do that too, but for good if its
+// background work fails meanwhile, and with its locks held; see options. Looking at the backlog is not cheap: once in
+// half a memtable will do.
 func (e *pebbleEngine) waitForRoom(bytes int) error {
 	if e.unchecked.Add(int64(bytes)) < e.memTable/2 {
 		return nil
@@ -263,6 +267,8 @@ func (e *pebbleEngine) waitForRoom(bytes int) error {
 	}
 }
 
+// Drop changes files at once where it can: after a crash its range may be gone though batches applied before it are
+// lost.
 func (e *pebbleEngine) Drop(lo, hi []byte) (err error) {
 	if err := e.enter("drop range"); err != nil {
 		return err
@@ -273,11 +279,10 @@ func (e *pebbleEngine) Drop(lo, hi []byte) (err error) {
 			return err
 		}
 	}
-	if bytes.Compare(lo, hi) >= 0 {
+	if lo = notEmpty(lo); bytes.Compare(lo, hi) >= 0 {
 		return nil
 	}
-	// Pebble keeps the range, and takes a nil start for none.
-	span := pebble.KeyRange{Start: append([]byte{}, lo...), End: bytes.Clone(hi)}
+	span := pebble.KeyRange{Start: bytes.Clone(lo), End: bytes.Clone(hi)} // Pebble keeps it
 	err = e.db.Excise(context.Background(), span)
 	e.unflushed.Store(true)
 	return err
@@ -321,8 +326,8 @@ func (e *pebbleEngine) flush() error {
 	}
 }
 
-// Close with open iterators flushes, but closes nothing and returns an error: memory that they read would be gone. It can be
-// called again when they are closed. Close of a closed engine does nothing.
+// Close with open iterators flushes, but closes nothing and returns an error: memory that they read would be gone. It
+// can be called again when they are closed. Close of a closed engine does nothing.
 func (e *pebbleEngine) Close() (err error) {
 	e.mu.Lock()
 	defer e.mu.Unlock()

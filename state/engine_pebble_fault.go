@@ -11,11 +11,11 @@ import (
 
 // A pebbleFault remembers the first failure of a database and freezes its files from then on.
 //
-// Pebble ends the process when it cannot go on (Logger.Fatalf), and tries again for ever, at full speed, when a flush or a
-// compaction fails. A library may do neither. So both count as the end of this database: the failure is recorded for the
-// next call of the engine, and failStopFS lets nothing through any more. For the files this is what the end of the process
-// would have been: whatever Pebble does in the state it never meant to survive, none of it reaches the disk. In particular no
-// manifest is written after one that failed halfway, and no file is removed that it may name.
+// Pebble ends the process when it cannot go on (Logger.Fatalf), and tries again for ever, at full speed, when a flush
+// or a compaction fails. A library may do neither. So both count as the end of this database: the failure is recorded
+// for the next call of the engine, and failStopFS lets nothing through any more. For the files this is what the end
+// of the process would have been: whatever Pebble does in the state it never meant to survive, none of it reaches the
+// disk. In particular no manifest is written after one that failed halfway, and no file is removed that it may name.
 type pebbleFault struct {
 	log    *slog.Logger
 	once   sync.Once
@@ -55,8 +55,8 @@ func (f *pebbleFault) failure() error {
 // release lets go of the goroutines that hold holds.
 func (f *pebbleFault) release() { f.releaseOnce.Do(func() { close(f.released) }) }
 
-// hold returns the failure. A flush or a compaction it holds until the database closes, so that they are not tried again and
-// again.
+// hold returns the failure. A flush or a compaction it holds until the database closes, so that they are not tried
+// again and again.
 func (f *pebbleFault) hold(category vfs.DiskWriteCategory) error {
 	err := f.failure()
 	if err != nil && (category == "pebble-memtable-flush" || category == "pebble-compaction") {
@@ -75,9 +75,10 @@ func (f *pebbleFault) Errorf(format string, args ...any) {
 	f.log.Error(strings.TrimSpace(fmt.Sprintf(format, args...)))
 }
 
-// Fatalf implements pebble.Logger. Pebble takes it for granted that it does not return, but where a disk can cause it, it is
-// followed by the return of the error.
+// Fatalf implements pebble.Logger. Pebble takes it for granted that it does not return, but where a disk can cause
+// it, it is followed by the return of the error.
 func (f *pebbleFault) Fatalf(format string, args ...any) {
+	f.Errorf(format, args...)
 	for _, a := range args {
 		if err, ok := a.(error); ok {
 			f.fail(err)

@@ -11,7 +11,7 @@ func (e *pebbleEngine) Iterate(lo, hi []byte, reverse bool) (it Iterator, err er
 		return nil, err
 	}
 	defer e.leave("iterate", &err)
-	if hi != nil && bytes.Compare(lo, hi) >= 0 {
+	if lo = notEmpty(lo); hi != nil && bytes.Compare(lo, hi) >= 0 {
 		return &memoryIterator{}, nil // Pebble does not say what it does with crossed bounds
 	}
 	rows, err := e.db.NewIter(&pebble.IterOptions{LowerBound: lo, UpperBound: hi})

@@ -23,9 +23,9 @@ const (
 	minOpenFiles  = 16
 )
 
-// NewPebbleShared returns a cache of cacheBytes bytes of blocks and openFiles open files, for PebbleOptions. Less than 1 MiB
-// or 16 files is raised to that. It must be closed. With cgo the bytes are not on the Go heap: the garbage collector's memory
-// limit does not count them.
+// NewPebbleShared returns a cache of cacheBytes bytes of blocks and openFiles open files, for PebbleOptions. Less
+// than 1 MiB or 16 files is raised to that. It must be closed. With cgo the bytes are not on the Go heap: the garbage
+// collector's memory limit does not count them.
 func NewPebbleShared(cacheBytes int64, openFiles int) *PebbleShared {
 	openFiles = max(openFiles, minOpenFiles)
 	return &PebbleShared{
@@ -95,9 +95,9 @@ func (e *pebbleEngine) options(o *PebbleOptions) *pebble.Options {
 					e.fault.fail(err)
 				}
 			},
-			DataCorruption:  func(i pebble.DataCorruptionInfo) { e.fault.fail(i.Details) },
-			FlushEnd:        func(pebble.FlushInfo) { progress() },
-			CompactionEnd:   func(pebble.CompactionInfo) { progress() },
+			DataCorruption: func(i pebble.DataCorruptionInfo) { e.fault.fail(i.Details) },
+			FlushEnd:       func(pebble.FlushInfo) { progress() },
+			CompactionEnd:  func(pebble.CompactionInfo) { progress() },
 		},
 	}
 	for i := range po.Levels {

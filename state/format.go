@@ -11,8 +11,8 @@ import (
 	"unicode"
 )
 
-// formatVersion is the version of everything below a task's directory: the keys of a DB, the layouts of the stores, the way
-// they are spread over files. It goes up when a program of today could not read the result.
+// formatVersion is the version of everything below a task's directory: the keys of a DB, the layouts of the stores,
+// the way they are spread over files. It goes up when a program of today could not read the result.
 const formatVersion = 1
 
 const (
@@ -36,7 +36,8 @@ func (id DirIdentity) line() (string, error) {
 	return fmt.Sprintf("weir-state %d app=%s task=%s", formatVersion, id.Application, id.Task), nil
 }
 
-// A FormatError is the error of PrepareDir for a directory that is not the task's, or not in a format that this program reads.
+// A FormatError is the error of PrepareDir for a directory that is not the task's, or not in a format that this
+// program reads.
 type FormatError struct {
 	Dir  string
 	Want string // the line expected in the file FORMAT
@@ -44,13 +45,14 @@ type FormatError struct {
 }
 
 func (e *FormatError) Error() string {
-	return fmt.Sprintf("state directory %q has the format %q, want %q: use another state directory, or remove this one: "+
-		"its state is rebuilt from the changelogs", e.Dir, e.Got, e.Want)
+	return fmt.Sprintf("state directory %q has the format %q, want %q: use another state directory, "+
+		"or remove this one: its state is rebuilt from the changelogs", e.Dir, e.Got, e.Want)
 }
 
-// PrepareDir makes dir the directory of the task: it creates it if need be, with a file FORMAT that names format and owner, and
-// returns a *FormatError if it is there already and names others. The file appears whole or, after a crash, not at all; one
-// that is cut short is another's. PrepareDir is to be called before OpenPebble, and by one process at a time.
+// PrepareDir makes dir the directory of the task: it creates it if need be, with a file FORMAT that names format and
+// owner, and returns a *FormatError if it is there already and names others. The file appears whole or, after a
+// crash, not at all; one that is cut short is another's. PrepareDir is to be called before OpenPebble, and by one
+// process at a time.
 func PrepareDir(dir string, id DirIdentity) error {
 	want, err := id.line()
 	if err != nil {

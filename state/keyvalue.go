@@ -37,7 +37,9 @@ func (s KeyValueSpec[K, V]) Info() Info {
 }
 
 // Serdes returns the serdes of the store's keys and values.
-func (s KeyValueSpec[K, V]) Serdes() (serde.Serde[K], serde.Serde[V]) { return s.codec.key, s.codec.value }
+func (s KeyValueSpec[K, V]) Serdes() (serde.Serde[K], serde.Serde[V]) {
+	return s.codec.key, s.codec.value
+}
 
 // Open returns the task's instance of the store, in a processor's set-up. An undeclared store fails the set-up.
 func (s KeyValueSpec[K, V]) Open(o Opener) *KeyValueStore[K, V] {

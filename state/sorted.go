@@ -10,9 +10,9 @@ const chunkRows = 512
 
 // A sortedMap keeps values by key in the order of the keys' unsigned bytes. The zero value is empty and ready.
 //
-// It is a list of chunks, each a pair of sorted slices: a search is two binary searches, a change moves the rows of one
-// chunk, and a walk runs over plain slices. One change in a few hundred also moves the list of chunks, one word for some
-// hundred rows. A tree would do the same with a pointer for every row.
+// It is a list of chunks, each a pair of sorted slices: a search is two binary searches, a change moves the rows of
+// one chunk, and a walk runs over plain slices. One change in a few hundred also moves the list of chunks, one word
+// for some hundred rows. A tree would do the same with a pointer for every row.
 //
 // Invariant: no chunk is empty, and the keys of a chunk are below those of the next.
 type sortedMap[V any] struct {
@@ -27,8 +27,8 @@ type sortedChunk[V any] struct {
 
 func (m *sortedMap[V]) len() int { return m.rows }
 
-// find returns where key is or, if ok is false, belongs: a chunk and a place in it, which may be just behind its last row.
-// With no chunks at all it returns 0, 0, false.
+// find returns where key is or, if ok is false, belongs: a chunk and a place in it, which may be just behind its last
+// row. With no chunks at all it returns 0, 0, false.
 func (m *sortedMap[V]) find(key string) (chunk, row int, ok bool) {
 	if len(m.chunks) == 0 {
 		return 0, 0, false
@@ -116,7 +116,8 @@ func (m *sortedMap[V]) deleteRange(lo, hi string, hasHi bool) {
 	m.tidy(first)
 }
 
-// tidy restores the invariant after rows were cut from a chunk, and joins it with a neighbour if both have become small.
+// tidy restores the invariant after rows were cut from a chunk, and joins it with a neighbour if both have become
+// small.
 func (m *sortedMap[V]) tidy(chunk int) {
 	n := len(m.chunks[chunk].keys)
 	if n == 0 {
@@ -140,8 +141,8 @@ func (m *sortedMap[V]) tidy(chunk int) {
 	}
 }
 
-// ascend calls f upwards with the rows of [lo, hi), without hasHi with all from lo on, until f returns false. f must not
-// change the map.
+// ascend calls f upwards with the rows of [lo, hi), without hasHi with all from lo on, until f returns false. f must
+// not change the map.
 func (m *sortedMap[V]) ascend(lo, hi string, hasHi bool, f func(key string, v V) bool) {
 	first, row, _ := m.find(lo)
 	for _, c := range m.chunks[first:] {

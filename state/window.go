@@ -46,7 +46,9 @@ func (s WindowSpec[K, V]) Info() Info {
 }
 
 // Serdes returns the serdes of the store's keys and values.
-func (s WindowSpec[K, V]) Serdes() (serde.Serde[K], serde.Serde[V]) { return s.codec.key, s.codec.value }
+func (s WindowSpec[K, V]) Serdes() (serde.Serde[K], serde.Serde[V]) {
+	return s.codec.key, s.codec.value
+}
 
 // Open returns the task's instance of the store, in a processor's set-up. An undeclared store fails the set-up.
 func (s WindowSpec[K, V]) Open(o Opener) *WindowStore[K, V] {

@@ -147,7 +147,9 @@ type ValueNode[K, V2 any] struct {
 }
 
 // OpenStore implements state.Opener.
-func (n *ValueNode[K, V2]) OpenStore(spec state.Spec) (state.Store, error) { return n.n.OpenStore(spec) }
+func (n *ValueNode[K, V2]) OpenStore(spec state.Spec) (state.Store, error) {
+	return n.n.OpenStore(spec)
+}
 
 // Node gives timers and clocks. What a timer forwards has no record to take its key from: use Process for that.
 func (n *ValueNode[K, V2]) Node() *Node[K, V2] { return n.n }

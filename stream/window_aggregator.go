@@ -153,7 +153,9 @@ func (p *windower[K, V, A]) emitClosed(r *Record[K, V], closed int64) error {
 }
 
 // firstStart is the start of the first window that holds ts.
-func (p *windower[K, V, A]) firstStart(ts int64) int64 { return max(0, ts-p.sizeMs+p.hopMs) / p.hopMs * p.hopMs }
+func (p *windower[K, V, A]) firstStart(ts int64) int64 {
+	return max(0, ts-p.sizeMs+p.hopMs) / p.hopMs * p.hopMs
+}
 
 // hold keeps the windows that are still to be sent, beyond the store's retention.
 func (p *windower[K, V, A]) hold() {

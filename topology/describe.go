@@ -5,9 +5,9 @@ import (
 	"slices"
 )
 
-// A Description is a topology as plain data: what a review, a golden test or a drawing shows of it. It depends on the program
-// alone: not on the application's id, so that repartitions and stores go by their durable names, and not on lines of code.
-// The same program has the same description, in the same order.
+// A Description is a topology as plain data: what a review, a golden test or a drawing shows of it. It depends on the
+// program alone: not on the application's id, so that repartitions and stores go by their durable names, and not on
+// lines of code. The same program has the same description, in the same order.
 //
 // String, Mermaid, DOT and JSON write it. A Description belongs to the caller and shares no memory with the topology.
 type Description struct {

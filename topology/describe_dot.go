@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// DOT writes the description for Graphviz: a cluster per subtopology with its nodes, stores as cylinders, the cluster's topics as
-// slanted boxes, repartitions as boxes with double sides.
+// DOT writes the description for Graphviz: a cluster per subtopology with its nodes, stores as cylinders, the
+// cluster's topics as slanted boxes, repartitions as boxes with double sides.
 func (d Description) DOT() string {
 	var w strings.Builder
 	w.WriteString("digraph topology {\n  node [shape=box];\n")
@@ -50,5 +50,8 @@ func (s shape) dot() string {
 	return fmt.Sprintf("%s [label=\"%s\"%s]", s.id, strings.Join(label, `\n`), attribute)
 }
 
-// dotText escapes what has a meaning inside a quoted label: quotes, and the backslash, which begins Graphviz's own escapes.
-func dotText(text string) string { return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "\n", `\n`).Replace(text) }
+// dotText escapes what has a meaning inside a quoted label: quotes, the backslash, which begins Graphviz's own
+// escapes, and the ampersand, which begins those of HTML.
+func dotText(text string) string {
+	return strings.NewReplacer(`\`, `\\`, `"`, `\"`, "&", "&amp;", "\n", `\n`).Replace(text)
+}

@@ -2,8 +2,8 @@ package topology
 
 import "fmt"
 
-// A drawing is a description as shapes and lines, before it takes the syntax of a format. Shapes have ids of their own, so
-// that no name or type can be mistaken for syntax; names and types stand in labels only.
+// A drawing is a description as shapes and lines, before it takes the syntax of a format. Shapes have ids of their
+// own, so that no name or type can be mistaken for syntax; names and types stand in labels only.
 type drawing struct {
 	clusters []cluster
 	topics   []shape

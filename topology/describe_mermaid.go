@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// Mermaid writes the description as a Mermaid flowchart: a subgraph per subtopology with its nodes, stores as cylinders, the
-// cluster's topics as slanted boxes, repartitions as boxes with double sides.
+// Mermaid writes the description as a Mermaid flowchart: a subgraph per subtopology with its nodes, stores as
+// cylinders, the cluster's topics as slanted boxes, repartitions as boxes with double sides.
 func (d Description) Mermaid() string {
 	var w strings.Builder
 	w.WriteString("flowchart TD\n")
@@ -48,8 +48,8 @@ func (s shape) mermaid() string {
 	return fmt.Sprintf("%s%s\"%s\"%s", s.id, left, strings.Join(label, "<br/>"), right)
 }
 
-// mermaidText escapes what has a meaning inside a quoted label: quotes, the marks of HTML and of Markdown, and the number sign of
-// the escapes themselves. Mermaid's escapes are decimal code points.
+// mermaidText escapes what has a meaning inside a quoted label: quotes, the marks of HTML and of Markdown, and the
+// number sign of the escapes themselves. Mermaid's escapes are decimal code points.
 func mermaidText(text string) string {
 	var w strings.Builder
 	for _, r := range text {

@@ -5,8 +5,8 @@ import (
 	"strings"
 )
 
-// String writes the description for readers: each subtopology as a tree from its sources down, then stores and topics. A node
-// with several parents stands in full below the first of them, and by its name below the others.
+// String writes the description for readers: each subtopology as a tree from its sources down, then stores and
+// topics. A node with several parents stands in full below the first of them, and by its name below the others.
 func (d Description) String() string {
 	var w strings.Builder
 	for _, s := range d.Subtopologies {

@@ -23,14 +23,14 @@ const (
 
 // A node is one node of the graph, without types.
 type node struct {
-	id     int
-	kind   NodeKind
-	op     string
-	name   string
-	pos    string
-	topic  topicInfo // of sources and sinks; name is empty for a sink that chooses its topic by record
-	stores []state.Spec
-	policy dlq.Policy
+	id      int
+	kind    NodeKind
+	op      string
+	name    string
+	pos     string
+	topic   topicInfo // of sources and sinks; name is empty for a sink that chooses its topic by record
+	stores  []state.Spec
+	policy  dlq.Policy
 	rejects bool // a user function here may send to the dead-letter topic
 	// nullKeys tells that the node has a use for records without a key.
 	nullKeys bool
@@ -130,6 +130,9 @@ type NodeSpec struct {
 }
 
 func (b *Builder) add(kind NodeKind, s NodeSpec, parents ...*node) *node {
+	if s.Op == "" {
+		s.Op = string(kind)
+	}
 	n := &node{
 		id: len(b.nodes), kind: kind, op: s.Op, name: s.Name, pos: s.Pos, stores: s.Stores, policy: s.Policy,
 		rejects: s.Rejects, nullKeys: s.NullKeys, parents: parents,
@@ -141,8 +144,8 @@ func (b *Builder) add(kind NodeKind, s NodeSpec, parents ...*node) *node {
 		b.names = map[string]*node{}
 	}
 	switch other := b.names[n.name]; {
-	case !durableName.MatchString(n.name):
-		b.Report(s.Op, n.name, s.Pos, errors.New("a node's name has 1 to 150 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"))
+	case !nodeName.MatchString(n.name):
+		b.Report(s.Op, n.name, s.Pos, errors.New("a node's name has 1 to 260 of the characters a-z, A-Z, 0-9, '.', '_' and '-'"))
 	case other != nil:
 		b.Report(s.Op, n.name, s.Pos, fmt.Errorf("the name is taken by the %s at %s", other.op, other.pos))
 	}

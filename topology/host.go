@@ -49,8 +49,9 @@ type Host interface {
 	// RequestCommit asks for a commit soon.
 	RequestCommit()
 
-	// Emit takes an output of the record in process. It leaves the task when the record is done, and never if it fails.
-	Emit(o Output)
+	// Emit takes an output of the record in process. It leaves the task when the record is done, and never if it fails. It refuses one that is
+	// larger than a producer takes.
+	Emit(o Output) error
 	// Partitions is the number of partitions of a topic that is written to.
 	Partitions(topic string) (int32, error)
 	// Sticky is the partition for records without a key, of a topic with n of them. It changes now and then.

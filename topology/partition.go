@@ -33,7 +33,11 @@ func murmur2(b []byte) uint32 {
 }
 
 // RepartitionTopic is the full name of a repartition topic.
-func RepartitionTopic(application, name string) string { return application + "-" + name + "-repartition" }
+func RepartitionTopic(application, name string) string {
+	return application + "-" + name + "-repartition"
+}
 
 // ChangelogTopic is the full name of a store's changelog.
-func ChangelogTopic(application, store string) string { return application + "-" + store + "-changelog" }
+func ChangelogTopic(application, store string) string {
+	return application + "-" + store + "-changelog"
+}

@@ -155,20 +155,33 @@ func (t *Topology) derive(application string, n *node, counts map[string]int32, 
 			}
 		}
 	}
-	for _, g := range t.groups {
-		topics := g.topics(application)
-		if !slices.Contains(topics, topic) {
-			continue
+	for _, other := range t.partners(application, topic) {
+		if fixed[other] {
+			most = counts[other]
+			break
 		}
-		for _, other := range topics {
-			if fixed[other] {
-				most = counts[other]
-				break
-			}
-			most = max(most, counts[other])
-		}
+		most = max(most, counts[other])
 	}
 	counts[topic] = most
+}
+
+// partners are the topics that must have as many partitions as topic: those it is joined with, and those that these are joined with.
+func (t *Topology) partners(application, topic string) []string {
+	out := []string{topic}
+	for i := 0; i < len(out); i++ {
+		for _, g := range t.groups {
+			topics := g.topics(application)
+			if !slices.Contains(topics, out[i]) {
+				continue
+			}
+			for _, other := range topics {
+				if !slices.Contains(out, other) {
+					out = append(out, other)
+				}
+			}
+		}
+	}
+	return out
 }
 
 func (t *Topology) checkGroups(application string, counts map[string]int32) error {
@@ -204,16 +217,21 @@ func (g copartition) topics(application string) []string {
 
 // sources are the source nodes above n, in the same subtopology.
 func sources(n *node) []*node {
-	if n.kind == SourceNode {
-		return []*node{n}
-	}
 	var out []*node
-	for _, p := range n.parents {
-		for _, s := range sources(p) {
-			if !slices.Contains(out, s) {
-				out = append(out, s)
-			}
+	seen := map[*node]bool{}
+	var climb func(n *node)
+	climb = func(n *node) {
+		if seen[n] {
+			return
+		}
+		seen[n] = true
+		if n.kind == SourceNode {
+			out = append(out, n)
+		}
+		for _, p := range n.parents {
+			climb(p)
 		}
 	}
+	climb(n)
 	return out
 }

@@ -116,7 +116,10 @@ func (s *sink[K, V]) Process(r *Record[K, V]) error {
 	if s.internal {
 		headers = withOrigin(s.host.Metadata(), headers)
 	}
-	s.host.Emit(Output{Topic: topic, Partition: p, Key: key, Value: value, Timestamp: r.Timestamp, Headers: headers})
+	err = s.host.Emit(Output{Topic: topic, Partition: p, Key: key, Value: value, Timestamp: r.Timestamp, Headers: headers})
+	if err != nil {
+		return s.nc.FailAt(dlq.Encode, fmt.Errorf("write to topic %q: %w", topic, err))
+	}
 	return nil
 }
 

@@ -77,6 +77,7 @@ type topicInfo struct {
 
 var (
 	topicName   = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,249}$`)
+	nodeName    = regexp.MustCompile(`^[a-zA-Z0-9._-]{1,260}$`) // room for a topic's name and a suffix
 	durableName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,149}$`)
 )
 

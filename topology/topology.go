@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
@@ -43,7 +44,6 @@ func (b *Builder) Build() (*Topology, error) {
 	t.connect()
 	t.markNullKeys()
 	b.checkStores()
-	b.checkLoops()
 	if len(b.errs) == 0 {
 		for _, s := range t.subs {
 			if err := trial(t, s); err != nil {
@@ -198,25 +198,9 @@ func (t *Topology) connect() {
 
 // markNullKeys lets the sinks of repartition topics pass null keys where a node below has a use for them.
 func (t *Topology) markNullKeys() {
-	var useful func(n *node, seen map[*node]bool) bool
-	useful = func(n *node, seen map[*node]bool) bool {
-		if seen[n] {
-			return false
-		}
-		seen[n] = true
-		if n.nullKeys {
-			return true
-		}
-		for _, c := range t.after(n) {
-			if useful(c, seen) {
-				return true
-			}
-		}
-		return false
-	}
 	for _, n := range t.nodes {
 		if n.kind == SinkNode && n.topic.internal {
-			n.passNullKeys = useful(n, map[*node]bool{})
+			n.passNullKeys = slices.ContainsFunc(t.below(n), func(m *node) bool { return m.nullKeys })
 		}
 	}
 }
@@ -259,28 +243,15 @@ func (b *Builder) checkStores() {
 	}
 }
 
-// checkLoops finds sinks to a topic that feeds them.
-func (b *Builder) checkLoops() {
-	for _, n := range b.nodes {
-		if n.kind == SourceNode && !n.topic.internal && n.topic.valid {
-			for _, m := range b.nodes {
-				if m.kind == SinkNode && !m.topic.internal && m.topic.name == n.topic.name && upstream(m, n) {
-					b.Report(m.op, m.name, m.pos, fmt.Errorf("topic %q is read at %s and fed back here: an endless loop", n.topic.name, n.pos))
-				}
+// below are n and all nodes that get something of what it sends.
+func (t *Topology) below(n *node) []*node {
+	out := []*node{n}
+	for i := 0; i < len(out); i++ {
+		for _, c := range t.after(out[i]) {
+			if !slices.Contains(out, c) {
+				out = append(out, c)
 			}
 		}
 	}
-}
-
-// upstream tells whether n lies on a way to m.
-func upstream(m, n *node) bool {
-	if m == n {
-		return true
-	}
-	for _, p := range m.parents {
-		if upstream(p, n) {
-			return true
-		}
-	}
-	return false
+	return out
 }

@@ -19,9 +19,17 @@ type trialHost struct {
 	stores  map[string]state.Store
 }
 
+// trialContext is a context that never ends: Build has none to take.
+type trialContext struct{}
+
+func (trialContext) Deadline() (time.Time, bool) { return time.Time{}, false }
+func (trialContext) Done() <-chan struct{}       { return nil }
+func (trialContext) Err() error                  { return nil }
+func (trialContext) Value(any) any               { return nil }
+
 func newTrialHost(s *Subtopology) (*trialHost, error) {
 	h := &trialHost{stores: map[string]state.Store{}, meta: Metadata{Partition: -1, Offset: -1}}
-	h.ctx = WithMetadata(context.TODO(), &h.meta)
+	h.ctx = WithMetadata(trialContext{}, &h.meta)
 	db, err := state.NewDB(state.NewMemory(), state.NewMemory())
 	if err != nil {
 		return nil, err
@@ -36,18 +44,18 @@ func newTrialHost(s *Subtopology) (*trialHost, error) {
 	return h, nil
 }
 
-func (h *trialHost) Application() string                         { return "trial" }
-func (h *trialHost) Context() context.Context                    { return h.ctx }
-func (h *trialHost) Metadata() *Metadata                         { return &h.meta }
-func (h *trialHost) Cursor() *Cursor                             { return &h.cursor }
-func (h *trialHost) Arena() *arena.Arena                         { return &h.arena }
-func (h *trialHost) Clock(string) *state.Clock                   { return state.NewClock(&h.journal) }
-func (h *trialHost) Counter(string, string) *state.Counter       { return state.NewCounter(&h.journal) }
-func (h *trialHost) Now(c ClockType) (time.Time, bool)           { return time.UnixMilli(0).UTC(), c == WallTime }
-func (h *trialHost) RequestCommit()                              {}
-func (h *trialHost) Emit(Output)                                 {}
-func (h *trialHost) Partitions(string) (int32, error)            { return 1, nil }
-func (h *trialHost) Sticky(int32) int32                          { return 0 }
+func (h *trialHost) Application() string                   { return "trial" }
+func (h *trialHost) Context() context.Context              { return h.ctx }
+func (h *trialHost) Metadata() *Metadata                   { return &h.meta }
+func (h *trialHost) Cursor() *Cursor                       { return &h.cursor }
+func (h *trialHost) Arena() *arena.Arena                   { return &h.arena }
+func (h *trialHost) Clock(string) *state.Clock             { return state.NewClock(&h.journal) }
+func (h *trialHost) Counter(string, string) *state.Counter { return state.NewCounter(&h.journal) }
+func (h *trialHost) Now(c ClockType) (time.Time, bool)     { return time.UnixMilli(0).UTC(), c == WallTime }
+func (h *trialHost) RequestCommit()                        {}
+func (h *trialHost) Emit(Output) error                     { return nil }
+func (h *trialHost) Partitions(string) (int32, error)      { return 1, nil }
+func (h *trialHost) Sticky(int32) int32                    { return 0 }
 
 func (h *trialHost) Schedule(string, ClockType, time.Duration, func(time.Time) error) {}
 

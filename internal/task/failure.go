@@ -89,7 +89,10 @@ func (e *RecordError) Unwrap() error { return e.Err }
 func (t *Task) sendLetter(raw *topology.Raw, f *dlq.Failure, d dlq.Decision, now time.Time) error {
 	topic := d.Topic
 	if topic == "" {
-		topic = t.cfg.DeadLetters(t.meta.Origin.Topic)
+		var err error
+		if topic, err = t.cfg.DeadLetters.Topic(t.meta.Origin.Topic); err != nil {
+			return fmt.Errorf("name the dead-letter topic: %w; the record's failure was: %v", err, f)
+		}
 	}
 	n, err := t.cfg.Partitions(topic)
 	if err != nil {
@@ -100,9 +103,17 @@ func (t *Task) sendLetter(raw *topology.Raw, f *dlq.Failure, d dlq.Decision, now
 	if raw.Key != nil {
 		p = topology.PartitionFor(raw.Key, n)
 	}
-	t.Emit(topology.Output{
-		Topic: topic, Partition: p, Key: raw.Key, Value: raw.Value, Timestamp: time.UnixMilli(raw.TimestampMs).UTC(),
+	o := topology.Output{
+		Topic: topic, Partition: p, Key: raw.Key, Value: raw.Value, Timestamp: time.UnixMilli(max(raw.TimestampMs, 0)).UTC(),
 		Headers: letter.AppendHeaders(without(raw.Headers)),
-	})
+	}
+	if err = t.Emit(o); err != nil {
+		letter.LimitMessage(0)
+		o.Headers = letter.AppendHeaders(without(raw.Headers))
+		err = t.Emit(o)
+	}
+	if err != nil {
+		return fmt.Errorf("send the record to dead-letter topic %q: %w; its failure was: %v", topic, err, f)
+	}
 	return nil
 }

@@ -37,7 +37,9 @@ func (t *Task) Store(name string) (state.Store, error) {
 }
 
 // Counter implements topology.Host.
-func (t *Task) Counter(node, reason string) *state.Counter { return t.counters.of(Dropped, node, reason) }
+func (t *Task) Counter(node, reason string) *state.Counter {
+	return t.counters.of(Dropped, node, reason)
+}
 
 // Now implements topology.Host.
 func (t *Task) Now(clock topology.ClockType) (time.Time, bool) {
@@ -51,7 +53,24 @@ func (t *Task) Now(clock topology.ClockType) (time.Time, bool) {
 func (t *Task) RequestCommit() { t.wanted = true }
 
 // Emit implements topology.Host.
-func (t *Task) Emit(o topology.Output) { t.outputs = append(t.outputs, o) }
+func (t *Task) Emit(o topology.Output) error {
+	if limit := t.cfg.MaxRecordBytes; limit > 0 {
+		if n := size(&o); n > limit {
+			return fmt.Errorf("the record has %d bytes with its headers, the limit is %d", n, limit)
+		}
+	}
+	t.outputs = append(t.outputs, o)
+	return nil
+}
+
+// size is about what a record takes in a batch.
+func size(o *topology.Output) int {
+	n := len(o.Key) + len(o.Value) + 64
+	for i := range o.Headers {
+		n += len(o.Headers[i].Key) + len(o.Headers[i].Value) + 10
+	}
+	return n
+}
 
 // Partitions implements topology.Host.
 func (t *Task) Partitions(topic string) (int32, error) { return t.cfg.Partitions(topic) }

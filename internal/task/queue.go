@@ -13,12 +13,12 @@ type queue struct {
 	raws []topology.Raw
 	head int
 
-	decoded  bool  // the head is in the input
-	position int64 // the offset to commit: everything below is done
-	epoch    int32 // leader epoch of the last record done
+	decoded   bool  // the head is in the input
+	position  int64 // the offset to commit: everything below is done
+	epoch     int32 // leader epoch of the last record done
 	committed int64 // the position of the last commit
-	fetched  int64 // the offset after the last one added
-	end      int64 // the last stable offset, as far as known
+	fetched   int64 // the offset after the last one added
+	end       int64 // the last stable offset, as far as known
 
 	attempts  int       // failed ones of the head
 	notBefore time.Time // of the next attempt

@@ -29,7 +29,9 @@ type Config struct {
 	// Partitions is the number of partitions of a topic that is written to.
 	Partitions func(topic string) (int32, error)
 	// DeadLetters names the dead-letter topic of a source topic; nil means dlq.TopicFor.
-	DeadLetters func(source string) string
+	DeadLetters dlq.Naming
+	// MaxRecordBytes is the largest output that a producer takes, headers included; 0 is without limit.
+	MaxRecordBytes int
 	// Now is the wall clock.
 	Now func() time.Time
 	// CacheBytes bounds the clean rows kept per store above the engine. DirtyBytes is the size of uncommitted rows at which the
@@ -69,9 +71,6 @@ type Task struct {
 
 // Open opens the task's stores. The task can be restored, then started.
 func Open(cfg Config) (*Task, error) {
-	if cfg.DeadLetters == nil {
-		cfg.DeadLetters = dlq.TopicFor
-	}
 	t := &Task{
 		cfg: cfg, byName: map[string]state.Store{}, clocks: map[string]*state.Clock{}, byTopic: map[string]*queue{},
 		meta: noMetadata(), sticky: cfg.ID.Partition,

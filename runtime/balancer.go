@@ -1,0 +1,224 @@
+package runtime
+
+import (
+	"fmt"
+	"slices"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weirstream/weir/internal/assign"
+	"github.com/weirstream/weir/internal/wire"
+	"github.com/weirstream/weir/topology"
+)
+
+// A balancer takes part in the group for one instance: it tells the leader about the instance and, as the leader, gives out tasks. It
+// speaks the group's consumer protocol, so that Kafka's own tools can read the group; what it adds is in the user data.
+//
+// The protocol is cooperative: a task that is to move is first given to nobody; its owner gives it up and joins again, and only then it
+// goes to the new owner.
+type balancer struct {
+	self      wire.Subscription
+	tasks     []topology.TaskPlan
+	onJoin    func()      // a join begins
+	onRefused func(error) // the leader has refused this instance
+}
+
+// ProtocolName implements kgo.GroupBalancer.
+func (b *balancer) ProtocolName() string { return "weir-cooperative" }
+
+// IsCooperative implements kgo.GroupBalancer.
+func (b *balancer) IsCooperative() bool { return true }
+
+// JoinGroupMetadata implements kgo.GroupBalancer.
+func (b *balancer) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
+	b.onJoin()
+	m := kmsg.NewConsumerMemberMetadata()
+	m.Version, m.Topics, m.Generation = 3, topics, generation
+	m.UserData = b.self.Append(nil)
+	for topic, partitions := range current {
+		o := kmsg.NewConsumerMemberMetadataOwnedPartition()
+		o.Topic, o.Partitions = topic, partitions
+		m.OwnedPartitions = append(m.OwnedPartitions, o)
+	}
+	slices.SortFunc(m.OwnedPartitions, func(x, y kmsg.ConsumerMemberMetadataOwnedPartition) int {
+		if x.Topic < y.Topic {
+			return -1
+		}
+		return 1
+	})
+	return m.AppendTo(nil)
+}
+
+// ParseSyncAssignment implements kgo.GroupBalancer.
+func (b *balancer) ParseSyncAssignment(raw []byte) (map[string][]int32, error) {
+	var a kmsg.ConsumerMemberAssignment
+	if err := a.ReadFrom(raw); err != nil {
+		return nil, fmt.Errorf("read assignment: %w", err)
+	}
+	if len(a.UserData) > 0 {
+		b.onRefused(fmt.Errorf("the group refuses this instance: %s", a.UserData))
+		return map[string][]int32{}, nil
+	}
+	out := make(map[string][]int32, len(a.Topics))
+	for _, t := range a.Topics {
+		out[t.Topic] = t.Partitions
+	}
+	return out, nil
+}
+
+// MemberBalancer implements kgo.GroupBalancer.
+func (b *balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
+	g := &generation{b: b}
+	topics := map[string]struct{}{}
+	for _, m := range members {
+		var meta kmsg.ConsumerMemberMetadata
+		if err := meta.ReadFrom(m.ProtocolMetadata); err != nil {
+			return nil, nil, fmt.Errorf("read metadata of member %q: %w", m.MemberID, err)
+		}
+		j := joiner{id: m.MemberID, generation: meta.Generation, owned: map[string][]int32{}}
+		for _, o := range meta.OwnedPartitions {
+			j.owned[o.Topic] = append(j.owned[o.Topic], o.Partitions...)
+		}
+		var err error
+		if j.sub, err = wire.DecodeSubscription(meta.UserData); err != nil {
+			j.refused = err.Error()
+		}
+		for _, t := range meta.Topics {
+			topics[t] = struct{}{}
+		}
+		g.members = append(g.members, j)
+	}
+	return g, topics, nil
+}
+
+// A joiner is a member that has joined, as the leader sees it.
+type joiner struct {
+	id         string
+	generation int32
+	sub        wire.Subscription
+	owned      map[string][]int32
+	refused    string
+}
+
+// A generation is one assignment in the making.
+type generation struct {
+	b       *balancer
+	members []joiner
+}
+
+// Balance implements kgo.GroupMemberBalancer; BalanceOrError is used in its place.
+func (g *generation) Balance(topics map[string]int32) kgo.IntoSyncAssignment {
+	a, _ := g.BalanceOrError(topics)
+	return a
+}
+
+// BalanceOrError implements kgo.GroupMemberBalancerOrError.
+func (g *generation) BalanceOrError(topics map[string]int32) (kgo.IntoSyncAssignment, error) {
+	g.refuseOthers()
+	owner := g.owners()
+	var members []assign.Member
+	for _, m := range g.members {
+		if m.refused == "" {
+			members = append(members, assign.Member{ID: m.id, Capacity: int(m.sub.Workers), Owned: g.tasksOf(m)})
+		}
+	}
+	ids := make([]topology.TaskID, len(g.b.tasks))
+	plans := make(map[topology.TaskID]topology.TaskPlan, len(ids))
+	for i, t := range g.b.tasks {
+		ids[i], plans[t.ID] = t.ID, t
+	}
+	given := assign.Tasks(ids, members)
+	var out syncAssignment
+	for _, m := range g.members {
+		a := kmsg.NewConsumerMemberAssignment()
+		a.Version = 1
+		a.UserData = []byte(m.refused)
+		parts := map[string][]int32{}
+		for _, id := range given[m.id] {
+			for _, topic := range plans[id].Topics {
+				if o, held := owner[topicPartition{topic, id.Partition}]; !held || o == m.id {
+					parts[topic] = append(parts[topic], id.Partition)
+				}
+			}
+		}
+		for _, topic := range sortedKeys(parts) {
+			t := kmsg.NewConsumerMemberAssignmentTopic()
+			t.Topic, t.Partitions = topic, parts[topic]
+			a.Topics = append(a.Topics, t)
+		}
+		s := kmsg.NewSyncGroupRequestGroupAssignment()
+		s.MemberID, s.MemberAssignment = m.id, a.AppendTo(nil)
+		out = append(out, s)
+	}
+	return out, nil
+}
+
+type topicPartition struct {
+	topic     string
+	partition int32
+}
+
+// refuseOthers marks the members whose topology is not the group's: that of the member that has been in it for longest.
+func (g *generation) refuseOthers() {
+	eldest := -1
+	for i, m := range g.members {
+		if m.refused == "" && (eldest < 0 || m.generation > g.members[eldest].generation) {
+			eldest = i
+		}
+	}
+	if eldest < 0 {
+		return
+	}
+	want := g.members[eldest].sub.Signature
+	for i := range g.members {
+		if m := &g.members[i]; m.refused == "" && m.sub.Signature != want {
+			m.refused = "another topology runs under this application id: give each application an id of its own, or stop all instances " +
+				"before changing what is durable (source topics, repartitions, stores)"
+		}
+	}
+}
+
+// owners tells who holds which partition. What a refused member holds is held by nobody: it will run nothing.
+func (g *generation) owners() map[topicPartition]string {
+	owner, since := map[topicPartition]string{}, map[topicPartition]int32{}
+	for _, m := range g.members {
+		if m.refused != "" {
+			continue
+		}
+		for topic, parts := range m.owned {
+			for _, p := range parts {
+				tp := topicPartition{topic, p}
+				if gen, ok := since[tp]; !ok || m.generation > gen {
+					owner[tp], since[tp] = m.id, m.generation
+				}
+			}
+		}
+	}
+	return owner
+}
+
+// tasksOf are the tasks of which the member holds a partition.
+func (g *generation) tasksOf(m joiner) []topology.TaskID {
+	var ids []topology.TaskID
+	for _, t := range g.b.tasks {
+		if slices.ContainsFunc(t.Topics, func(topic string) bool { return slices.Contains(m.owned[topic], t.ID.Partition) }) {
+			ids = append(ids, t.ID)
+		}
+	}
+	return ids
+}
+
+func sortedKeys[V any](m map[string]V) []string {
+	keys := make([]string, 0, len(m))
+	for k := range m {
+		keys = append(keys, k)
+	}
+	slices.Sort(keys)
+	return keys
+}
+
+type syncAssignment []kmsg.SyncGroupRequestGroupAssignment
+
+// IntoSyncAssignment implements kgo.IntoSyncAssignment.
+func (a syncAssignment) IntoSyncAssignment() []kmsg.SyncGroupRequestGroupAssignment { return a }

@@ -1,0 +1,2 @@
+// Package statetest tells whether an engine keeps the contract of [state.Engine].
+package statetest
