@@ -17,7 +17,10 @@ type NodeContext struct {
 	cursor *Cursor
 	ctx    context.Context
 	skip   *state.Counter
+
 	timers int
+	wired  bool
+	starts []func() // of the timers that the set-up asked for
 }
 
 func newNodeContext(h Host, n *node) *NodeContext {
@@ -73,7 +76,7 @@ func (c *NodeContext) Panicked(value any, stack []byte) error {
 
 // Skipped tells whether err is the answer of a user function that drops the record, and counts it if so.
 func (c *NodeContext) Skipped(err error) bool {
-	if !errors.Is(err, dlq.ErrSkip) {
+	if _, failed := errors.AsType[*Fault](err); failed || !dlq.IsSkip(err) {
 		return false
 	}
 	if c.skip == nil {
@@ -110,14 +113,30 @@ func (c *NodeContext) every(clock ClockType, d time.Duration, f func(now time.Ti
 	}
 	c.timers++
 	name := fmt.Sprintf("%s/%d", c.node.name, c.timers)
-	c.host.Schedule(name, clock, d, func(now time.Time) error {
-		c.Enter()
-		if err := f(now); err != nil {
-			return c.Fail(err)
-		}
+	start := func() {
+		c.host.Schedule(name, clock, d, func(now time.Time) error {
+			c.Enter()
+			if err := f(now); err != nil {
+				return c.Fail(err)
+			}
+			return nil
+		})
+	}
+	if !c.wired {
+		c.starts = append(c.starts, start)
 		return nil
-	})
+	}
+	start()
 	return nil
+}
+
+// start starts the timers of the set-up.
+func (c *NodeContext) start() {
+	c.wired = true
+	for _, f := range c.starts {
+		f()
+	}
+	c.starts = nil
 }
 
 // A Fault is a failure on its way to the place of decision, with the policy of the node it happened at.

@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"slices"
 )
 
 // A SourceInput is one topic that a task reads, with the Input that decodes and processes its records.
@@ -17,20 +18,25 @@ type SourceInput struct {
 // Wire builds the receivers of some subtopologies for one task. It calls the set-up of every processor.
 func (t *Topology) Wire(h Host, subs ...*Subtopology) ([]SourceInput, error) {
 	var inputs []SourceInput
+	var contexts []*NodeContext
 	for _, s := range subs {
-		in, err := s.wire(h)
+		in, cs, err := s.wire(h)
 		if err != nil {
 			return nil, err
 		}
-		inputs = append(inputs, in...)
+		inputs, contexts = append(inputs, in...), append(contexts, cs...)
+	}
+	// Timers that are due together fire in the order of the nodes, not in that of the set-ups, which is the opposite.
+	slices.SortFunc(contexts, func(a, b *NodeContext) int { return a.node.id - b.node.id })
+	for _, c := range contexts {
+		c.start()
 	}
 	return inputs, nil
 }
 
 // wire goes from the sinks up: parents have smaller ids than their children.
-func (s *Subtopology) wire(h Host) ([]SourceInput, error) {
+func (s *Subtopology) wire(h Host) (inputs []SourceInput, contexts []*NodeContext, err error) {
 	receivers := map[*node]any{}
-	var inputs []SourceInput
 	for i := len(s.nodes) - 1; i >= 0; i-- {
 		n := s.nodes[i]
 		kids := make([]any, len(n.children))
@@ -38,8 +44,8 @@ func (s *Subtopology) wire(h Host) ([]SourceInput, error) {
 			kids[j] = receivers[c]
 		}
 		c := newNodeContext(h, n)
+		contexts = append(contexts, c)
 		c.Enter()
-		var err error
 		if n.kind == SourceNode {
 			var in Input
 			if in, err = n.input(c, kids); err == nil {
@@ -52,13 +58,11 @@ func (s *Subtopology) wire(h Host) ([]SourceInput, error) {
 			if _, ok := errors.AsType[*BuildError](err); !ok {
 				err = &BuildError{Op: n.op, Name: n.name, Pos: n.pos, Err: err}
 			}
-			return nil, err
+			return nil, nil, err
 		}
 	}
-	for i, j := 0, len(inputs)-1; i < j; i, j = i+1, j-1 {
-		inputs[i], inputs[j] = inputs[j], inputs[i]
-	}
-	return inputs, nil
+	slices.Reverse(inputs)
+	return inputs, contexts, nil
 }
 
 // trial wires a subtopology with empty stores, to find what only wiring finds: links of the wrong type, undeclared stores, set-ups that fail.

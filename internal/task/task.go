@@ -52,11 +52,12 @@ type Task struct {
 	clockOrder []string
 	streamTime *state.Clock
 	counters   counters
-	timers     []*timer
 
 	queues  []*queue
 	byTopic map[string]*queue
 	order   queueHeap
+
+	streamTimers, wallTimers timerHeap
 
 	meta     topology.Metadata
 	cursor   topology.Cursor
@@ -124,7 +125,7 @@ func (t *Task) Start(positions map[string]int64, clocks []byte) error {
 }
 
 func (t *Task) wire(positions map[string]int64) (err error) {
-	t.timers, t.queues, t.order = nil, nil, nil
+	t.streamTimers, t.wallTimers, t.queues, t.order = nil, nil, nil, nil
 	clear(t.byTopic)
 	defer func() {
 		if v := recover(); v != nil {

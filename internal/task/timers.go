@@ -1,6 +1,7 @@
 package task
 
 import (
+	"container/heap"
 	"time"
 
 	"github.com/weirstream/weir/state"
@@ -10,7 +11,6 @@ import (
 // A timer calls a function of a processor each time a clock reaches its next target. Targets are multiples of the interval, counted
 // from the first; steps that the clock jumps over are merged. The target is a clock of the task: it survives restarts.
 type timer struct {
-	clock   topology.ClockType
 	everyMs int64
 	next    *state.Clock
 	f       func(now time.Time) error
@@ -18,7 +18,7 @@ type timer struct {
 
 // Schedule implements topology.Host.
 func (t *Task) Schedule(name string, clock topology.ClockType, every time.Duration, f func(now time.Time) error) {
-	tm := &timer{clock: clock, everyMs: every.Milliseconds(), next: t.Clock("timer/" + name), f: f}
+	tm := &timer{everyMs: every.Milliseconds(), next: t.Clock("timer/" + name), f: f}
 	if tm.next.Now() == state.NoTime {
 		first := int64(0)
 		if clock == topology.WallTime {
@@ -26,7 +26,14 @@ func (t *Task) Schedule(name string, clock topology.ClockType, every time.Durati
 		}
 		tm.next.Set(first)
 	}
-	t.timers = append(t.timers, tm)
+	heap.Push(t.timersOf(clock), tm)
+}
+
+func (t *Task) timersOf(clock topology.ClockType) *timerHeap {
+	if clock == topology.WallTime {
+		return &t.wallTimers
+	}
+	return &t.streamTimers
 }
 
 // Tick runs the timers of wall time that are due.
@@ -34,34 +41,21 @@ func (t *Task) Tick(now time.Time) error { return t.punctuate(topology.WallTime,
 
 // NextTimer is the time at which the next timer of wall time is due; ok is false if there is none.
 func (t *Task) NextTimer() (at time.Time, ok bool) {
-	for _, tm := range t.timers {
-		if next := time.UnixMilli(tm.next.Now()).UTC(); tm.clock == topology.WallTime && (!ok || next.Before(at)) {
-			at, ok = next, true
-		}
+	if len(t.wallTimers) == 0 {
+		return at, false
 	}
-	return at, ok
+	return time.UnixMilli(t.wallTimers[0].next.Now()).UTC(), true
 }
 
 // punctuate calls each timer of the clock that is due once, the earliest target first. What a timer does is all or nothing, as for a
 // record; but there is no record to set aside: its failure fails the task.
 func (t *Task) punctuate(clock topology.ClockType, now time.Time) error {
-	ms := now.UnixMilli()
-	var due []*timer
-	for _, tm := range t.timers {
-		if tm.clock == clock && tm.next.Now() <= ms {
-			due = append(due, tm)
-		}
-	}
-	for len(due) > 0 {
-		first := 0
-		for i, tm := range due {
-			if tm.next.Now() < due[first].next.Now() {
-				first = i
-			}
-		}
-		tm := due[first]
-		due = append(due[:first], due[first+1:]...)
-		if err := t.fire(tm, now); err != nil {
+	timers := t.timersOf(clock)
+	for len(*timers) > 0 && (*timers)[0].next.Now() <= now.UnixMilli() {
+		tm := heap.Pop(timers).(*timer)
+		err := t.fire(tm, now)
+		heap.Push(timers, tm)
+		if err != nil {
 			return err
 		}
 	}
@@ -81,4 +75,20 @@ func (t *Task) fire(tm *timer, now time.Time) error {
 		return t.errorf("timer: %w", err)
 	}
 	return t.done()
+}
+
+// timerHeap orders the timers of one clock by their targets. As in queueHeap, its mechanics are those of Java's PriorityQueue: timers
+// with equal targets fire in the same order as in Kafka Streams.
+type timerHeap []*timer
+
+func (h timerHeap) Len() int           { return len(h) }
+func (h timerHeap) Less(i, j int) bool { return h[i].next.Now() < h[j].next.Now() }
+func (h timerHeap) Swap(i, j int)      { h[i], h[j] = h[j], h[i] }
+func (h *timerHeap) Push(x any)        { *h = append(*h, x.(*timer)) }
+
+func (h *timerHeap) Pop() any {
+	old := *h
+	tm := old[len(old)-1]
+	*h = old[:len(old)-1]
+	return tm
 }

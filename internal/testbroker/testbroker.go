@@ -1,0 +1,134 @@
+// Package testbroker gives a test a Kafka cluster: an embedded one, or the real one that KAFKA_BROKERS names.
+package testbroker
+
+import (
+	"context"
+	"crypto/rand"
+	"encoding/hex"
+	"os"
+	"strings"
+	"testing"
+	"time"
+
+	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kfake"
+	"github.com/twmb/franz-go/pkg/kgo"
+)
+
+// A Broker is a cluster for one test. Names made by Name do not meet those of other tests.
+type Broker struct {
+	tb     testing.TB
+	addrs  []string
+	suffix string
+	client *kgo.Client
+	// Fake is the embedded cluster, for its fault injection; nil on a real one.
+	Fake *kfake.Cluster
+}
+
+// Start returns a cluster that ends with the test.
+func Start(tb testing.TB, opts ...kfake.Opt) *Broker {
+	tb.Helper()
+	b := &Broker{tb: tb}
+	if env := os.Getenv("KAFKA_BROKERS"); env != "" {
+		b.addrs = strings.Split(env, ",")
+	} else {
+		c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.DefaultNumPartitions(1)}, opts...)...)
+		require.NoError(tb, err)
+		tb.Cleanup(c.Close)
+		b.Fake, b.addrs = c, c.ListenAddrs()
+	}
+	var raw [4]byte
+	_, _ = rand.Read(raw[:])
+	b.suffix = "-" + hex.EncodeToString(raw[:])
+	b.client = b.Client()
+	return b
+}
+
+// Real tells whether the cluster is a real Kafka.
+func (b *Broker) Real() bool { return b.Fake == nil }
+
+// Addrs are the addresses to connect to.
+func (b *Broker) Addrs() []string { return b.addrs }
+
+// Name makes a name for a topic or an application of this test alone.
+func (b *Broker) Name(s string) string { return s + b.suffix }
+
+// Client returns a client that ends with the test.
+func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
+	b.tb.Helper()
+	c, err := kgo.NewClient(append([]kgo.Opt{
+		kgo.SeedBrokers(b.addrs...), kgo.MetadataMinAge(50 * time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
+	}, opts...)...)
+	require.NoError(b.tb, err)
+	b.tb.Cleanup(c.Close)
+	return c
+}
+
+// Admin returns an admin client.
+func (b *Broker) Admin() *kadm.Client { return kadm.NewClient(b.client) }
+
+// Create makes a topic and waits until it can be written to.
+func (b *Broker) Create(topic string, partitions int32) {
+	b.tb.Helper()
+	_, err := b.Admin().CreateTopic(b.tb.Context(), partitions, 1, nil, topic)
+	require.NoError(b.tb, err)
+	b.Eventually("topic "+topic+" is known", func() bool {
+		m, err := b.Admin().Metadata(b.tb.Context(), topic)
+		return err == nil && m.Topics[topic].Err == nil && len(m.Topics[topic].Partitions) == int(partitions)
+	})
+}
+
+// Produce writes records and waits for the broker to have them.
+func (b *Broker) Produce(rs ...*kgo.Record) {
+	b.tb.Helper()
+	require.NoError(b.tb, b.client.ProduceSync(b.tb.Context(), rs...).FirstErr())
+}
+
+// Eventually waits for a condition, for at most a minute.
+func (b *Broker) Eventually(what string, f func() bool) {
+	b.tb.Helper()
+	require.Eventually(b.tb, f, time.Minute, 20*time.Millisecond, what)
+}
+
+// Read returns the committed records of a topic up to its present end, partition by partition, in order.
+func (b *Broker) Read(topic string) []*kgo.Record {
+	b.tb.Helper()
+	ctx, cancel := context.WithTimeout(b.tb.Context(), time.Minute)
+	defer cancel()
+	ends, err := b.Admin().ListCommittedOffsets(ctx, topic)
+	require.NoError(b.tb, err)
+	from, left := map[int32]kgo.Offset{}, map[int32]int64{}
+	ends.Each(func(o kadm.ListedOffset) {
+		require.NoError(b.tb, o.Err)
+		if o.Offset > 0 {
+			from[o.Partition], left[o.Partition] = kgo.NewOffset().AtStart(), o.Offset
+		}
+	})
+	if len(from) == 0 {
+		return nil
+	}
+	c, err := kgo.NewClient(kgo.SeedBrokers(b.addrs...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
+	require.NoError(b.tb, err)
+	defer c.Close()
+	var out []*kgo.Record
+	for len(left) > 0 {
+		fs := c.PollFetches(ctx)
+		require.NoError(b.tb, fs.Err0())
+		fs.EachRecord(func(r *kgo.Record) {
+			end, ok := left[r.Partition]
+			if !ok || r.Offset >= end {
+				return
+			}
+			if !r.Attrs.IsControl() {
+				out = append(out, r)
+			}
+			if r.Offset == end-1 {
+				delete(left, r.Partition)
+			}
+		})
+	}
+	return out
+}

@@ -1,0 +1,273 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"sync"
+	"sync/atomic"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weirstream/weir/internal/wire"
+	"github.com/weirstream/weir/topology"
+)
+
+// An App is one instance of an application. All methods are safe for concurrent use.
+type App struct {
+	top   *topology.Topology
+	cfg   Config
+	log   *slog.Logger
+	state stateMachine
+	stats *stats
+	hook  func(point string) // lets a test end the process at a point of a commit
+
+	// Of a run.
+	ctx      context.Context // ends when tasks must stop
+	cluster  *cluster
+	dir      *stateDir
+	plan     *topology.Plan
+	consumer *kgo.Client
+	workers  []*worker
+	group    *group
+
+	joining  atomic.Bool // the group is between a join and its end
+	stopping atomic.Bool
+	fatal    chan error
+
+	mu         sync.Mutex
+	inputs     map[topicPartition]*input
+	calls      []func() // for the fetch loop
+	cancelPoll context.CancelFunc
+}
+
+// New returns an instance that runs the topology. It reports everything that is wrong with the configuration; the cluster is not asked yet.
+func New(top *topology.Topology, cfg Config) (*App, error) {
+	err := cfg.Validate()
+	if top == nil {
+		err = errors.Join(errors.New("topology: there is none: build it"), err)
+	}
+	if err != nil {
+		return nil, err
+	}
+	cfg = cfg.withDefaults()
+	a := &App{
+		top: top, cfg: cfg, log: cfg.Logger.With("application", cfg.ApplicationID), stats: newStats(), hook: func(string) {},
+		inputs: map[topicPartition]*input{}, fatal: make(chan error, 16),
+	}
+	a.state.listen = func(from, to State) {
+		a.log.Info("state changes", "from", from.String(), "to", to.String())
+		if cfg.OnState != nil {
+			cfg.OnState(from, to)
+		}
+	}
+	return a, nil
+}
+
+// State tells where the instance stands.
+func (a *App) State() State { return a.state.get() }
+
+// Stats tells what the instance has done.
+func (a *App) Stats() Stats { return a.stats.read() }
+
+// Run runs the topology until ctx ends, and returns nil then, or until something fails that no policy absorbs, and returns that. It
+// commits what is done, gives its tasks up and leaves nothing running behind. An App runs once.
+//
+// While no broker answers it waits: a cluster that is down, at the start or later, is waited for.
+func (a *App) Run(ctx context.Context) error {
+	if !a.state.to(Starting) {
+		return fmt.Errorf("run application %q: it has run already: make a new App", a.cfg.ApplicationID)
+	}
+	err := a.run(ctx)
+	a.state.to(Stopping)
+	if err != nil {
+		a.state.to(Failed)
+		return fmt.Errorf("application %q: %w", a.cfg.ApplicationID, err)
+	}
+	a.state.to(Stopped)
+	return nil
+}
+
+func (a *App) run(ctx context.Context) (err error) {
+	if a.dir, err = openStateDir(a.cfg); err != nil {
+		return err
+	}
+	defer func() { err = errors.Join(err, a.dir.close()) }()
+	if a.cluster, err = newCluster(a.cfg); err != nil {
+		return err
+	}
+	defer a.cluster.close()
+	if err := a.prepare(ctx); err != nil {
+		if ctx.Err() != nil {
+			return nil
+		}
+		return err
+	}
+	return a.work(ctx)
+}
+
+// prepare waits for a broker, checks the cluster and makes the workers' producers.
+func (a *App) prepare(ctx context.Context) error {
+	if err := a.cluster.await(ctx); err != nil {
+		return err
+	}
+	var err error
+	for {
+		if a.plan, err = a.cluster.prepare(ctx, a.top); err == nil || classify(err) != retry {
+			break
+		}
+		a.log.Warn("check the cluster, trying again", "err", err)
+		if !sleep(ctx, 500*time.Millisecond) {
+			return context.Cause(ctx)
+		}
+	}
+	if err != nil {
+		return err
+	}
+	for i := range a.cfg.Workers {
+		w := newWorker(a, i)
+		if w.prod, err = newProducer(ctx, a.cfg, i, a.dir.processID); err != nil {
+			for _, made := range a.workers {
+				made.prod.close()
+			}
+			return err
+		}
+		a.workers = append(a.workers, w)
+	}
+	return nil
+}
+
+// work joins the group and runs until ctx ends or something fails.
+func (a *App) work(ctx context.Context) error {
+	taskCtx, endTasks := context.WithCancelCause(context.Background())
+	defer endTasks(nil)
+	a.ctx = taskCtx
+	a.group = newGroup(a)
+	var err error
+	if a.consumer, err = a.newConsumer(); err != nil {
+		return err
+	}
+	a.state.to(Rebalancing)
+
+	var running sync.WaitGroup
+	loops, endLoops := context.WithCancel(taskCtx)
+	defer endLoops()
+	for _, w := range a.workers {
+		running.Go(func() {
+			if err := w.run(loops); err != nil {
+				a.fail(err)
+			}
+		})
+	}
+	fetching, endFetching := context.WithCancel(taskCtx)
+	defer endFetching()
+	var fetched sync.WaitGroup
+	fetched.Go(func() {
+		if err := a.fetch(fetching); err != nil {
+			a.fail(err)
+		}
+	})
+	fetched.Go(func() { a.keepHouse(fetching) })
+
+	var failure error
+	select {
+	case <-ctx.Done():
+	case failure = <-a.fatal:
+	}
+	a.state.to(Stopping)
+	a.stopping.Store(true)
+	endFetching()
+	err = a.stop(failure == nil, endTasks)
+	endLoops()
+	fetched.Wait()
+	running.Wait()
+	a.consumer.Close()
+	for _, w := range a.workers {
+		w.prod.close()
+	}
+	return errors.Join(failure, err)
+}
+
+// stopGrace is how long a worker may take to finish the record in process before user functions are interrupted.
+const stopGrace = 15 * time.Second
+
+// stop commits and closes all tasks. After a failure nothing is committed: what was not committed by then is processed again.
+func (a *App) stop(clean bool, endTasks context.CancelCauseFunc) error {
+	a.group.cancelOpening()
+	var errs []error
+	var mu sync.Mutex
+	var stopped sync.WaitGroup
+	grace := time.AfterFunc(stopGrace, func() { endTasks(errors.New("the application stops")) })
+	defer grace.Stop()
+	for _, w := range a.workers {
+		stopped.Go(func() {
+			limit, cancel := context.WithTimeout(context.Background(), 2*stopGrace)
+			defer cancel()
+			var err error
+			if !w.do(limit, func() { err = w.stop(clean) }) {
+				err = fmt.Errorf("worker %d does not stop: a user function blocks and does not heed its context", w.index)
+			}
+			mu.Lock()
+			errs = append(errs, err)
+			mu.Unlock()
+		})
+	}
+	stopped.Wait()
+	return errors.Join(errs...)
+}
+
+// stop ends the worker's tasks.
+func (w *worker) stop(clean bool) error {
+	var err error
+	if clean {
+		err = w.commit(true)
+	} else {
+		ctx, cancel := context.WithTimeout(context.Background(), w.app.cfg.RequestTimeout)
+		defer cancel()
+		if err := w.prod.abort(ctx); err != nil {
+			w.log.Warn("abort at the end: the broker will, by timeout or when the next producer takes the id", "err", err)
+		}
+	}
+	for len(w.tasks) > 0 {
+		w.remove(w.tasks[0])
+	}
+	return err
+}
+
+// fail stops the application.
+func (a *App) fail(err error) {
+	select {
+	case a.fatal <- err:
+	default:
+		a.log.Error("another failure while the application stops", "err", err)
+	}
+}
+
+func (a *App) newConsumer() (*kgo.Client, error) {
+	var topics []string
+	for _, s := range a.top.Subtopologies() {
+		for _, t := range s.SourceTopics(a.cfg.ApplicationID) {
+			topics = append(topics, t.Name)
+		}
+	}
+	b := &balancer{
+		self: wire.Subscription{ProcessID: a.dir.processID, Workers: uint32(a.cfg.Workers), Signature: a.top.Signature()},
+		tasks: a.plan.Tasks, onJoin: a.group.join, onRefused: a.fail,
+	}
+	c, err := kgo.NewClient(append(a.cfg.options("consumer"),
+		kgo.ConsumerGroup(a.cfg.ApplicationID), kgo.ConsumeTopics(topics...), kgo.Balancers(b), kgo.DisableAutoCommit(),
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumeStartOffset(kgo.NewOffset().AtStart()), kgo.ConsumeResetOffset(kgo.NewOffset().AtStart()),
+		kgo.SessionTimeout(a.cfg.SessionTimeout), kgo.RebalanceTimeout(a.cfg.RebalanceTimeout),
+		kgo.HeartbeatInterval(min(3*time.Second, a.cfg.SessionTimeout/3)),
+		kgo.FetchMaxBytes(16<<20), kgo.FetchMaxPartitionBytes(2<<20), kgo.FetchMaxWait(500*time.Millisecond),
+		kgo.OnPartitionsAssigned(a.group.assigned), kgo.OnPartitionsRevoked(a.group.revoked), kgo.OnPartitionsLost(a.group.lost),
+		kgo.AdjustFetchOffsetsFn(a.group.adjust),
+	)...)
+	if err != nil {
+		return nil, fmt.Errorf("make a consumer: %w", err)
+	}
+	return c, nil
+}

@@ -1,0 +1,296 @@
+package runtime
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kmsg"
+
+	"github.com/weirstream/weir/internal/task"
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/topology"
+)
+
+// offset is the position of one input, to be committed.
+type offset struct {
+	Topic string
+	task.Offset
+}
+
+// prepared is a task with its commit on the way.
+type prepared struct {
+	r    *running
+	c    *task.Commit
+	ends map[string]ended // of the changelogs, by store
+}
+
+// Points of a commit at which a test may end the process.
+const (
+	pointBeforeFlush = "before-flush"
+	pointBeforeEnd   = "before-end"
+	pointAfterEnd    = "after-end"
+	pointBetween     = "between-batches"
+)
+
+// commit makes durable what the worker's tasks have done since the last one: see the package's comment for the steps. While the group
+// is joining it does nothing, unless force says that now is the time: the generation to commit under is not known before the join is over.
+//
+// A nil result means committed, or aborted and rolled back: either way all goes on. An error stops the application.
+func (w *worker) commit(force bool) error {
+	if w.app.joining.Load() && !force {
+		return nil
+	}
+	w.lastCommit = time.Now()
+	var tasks []prepared
+	effects, moved := false, false
+	for _, r := range w.tasks {
+		if !r.task.Uncommitted() {
+			continue
+		}
+		c, err := r.task.Prepare()
+		if err != nil {
+			return err
+		}
+		tasks = append(tasks, prepared{r, c, map[string]ended{}})
+		effects, moved = effects || c.Effects, moved || c.Moved
+	}
+	if len(tasks) == 0 {
+		return nil
+	}
+	ctx, cancel := context.WithTimeout(context.Background(), w.app.cfg.RequestTimeout)
+	defer cancel()
+	unknown, err := false, error(nil)
+	switch {
+	case effects && w.prod.id != "":
+		unknown, err = w.commitTransaction(ctx, tasks)
+	case effects || moved:
+		err = w.commitOffsets(ctx, tasks)
+	}
+	if err != nil {
+		return w.recover(ctx, tasks, unknown, err)
+	}
+	return w.apply(tasks)
+}
+
+func (w *worker) commitTransaction(ctx context.Context, tasks []prepared) (unknown bool, err error) {
+	w.app.hook(pointBeforeFlush)
+	if err := w.prod.flush(ctx); err != nil {
+		return false, err
+	}
+	w.collectEnds(tasks)
+	for {
+		member, generation := w.app.consumer.GroupMetadata()
+		if generation < 0 || member == "" {
+			return false, kerr.UnknownMemberID // such a commit would pass unchecked
+		}
+		err := w.prod.sendOffsets(ctx, w.app.cfg.ApplicationID, member, generation, offsetsOf(tasks))
+		if err == nil {
+			break
+		}
+		// Between a join and its end the generation changes under us. The transaction is not harmed: the partitions are still ours, since the
+		// callback that takes them waits for this worker.
+		if _, now := w.app.consumer.GroupMetadata(); classify(err) == rejoin && now != generation && now >= 0 {
+			continue
+		}
+		if classify(err) != retry || !sleep(ctx, 10*time.Millisecond) {
+			return false, err
+		}
+	}
+	w.app.hook(pointBeforeEnd)
+	unknown, err = w.prod.commit(ctx)
+	if err == nil {
+		w.app.hook(pointAfterEnd)
+	}
+	return unknown, err
+}
+
+// collectEnds reads the changelog positions that the flush has settled, before the producer forgets them.
+func (w *worker) collectEnds(tasks []prepared) {
+	for _, p := range tasks {
+		for _, st := range p.r.task.Stores() {
+			store := st.Info().Name
+			if e, ok := w.prod.end(topology.ChangelogTopic(w.app.cfg.ApplicationID, store), p.r.id.Partition); ok {
+				p.ends[store] = e
+			}
+		}
+	}
+}
+
+// commitOffsets commits without a transaction: at-least-once, or where nothing was produced.
+func (w *worker) commitOffsets(ctx context.Context, tasks []prepared) error {
+	w.app.hook(pointBeforeFlush)
+	if err := w.prod.flush(ctx); err != nil {
+		return err
+	}
+	w.collectEnds(tasks)
+	if w.prod.id == "" {
+		w.prod.reset()
+	}
+	member, generation := w.app.consumer.GroupMetadata()
+	req := kmsg.NewPtrOffsetCommitRequest()
+	req.Group, req.Generation, req.MemberID = w.app.cfg.ApplicationID, generation, member
+	for _, o := range offsetsOf(tasks) {
+		t := kmsg.NewOffsetCommitRequestTopic()
+		t.Topic, t.TopicID = o.Topic, w.app.cluster.topicID(o.Topic)
+		part := kmsg.NewOffsetCommitRequestTopicPartition()
+		part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = o.Partition, o.Offset.Offset, o.LeaderEpoch, &o.Metadata
+		t.Partitions = append(t.Partitions, part)
+		req.Topics = append(req.Topics, t)
+	}
+	w.app.hook(pointBeforeEnd)
+	for {
+		err := w.sendCommit(ctx, req)
+		if err == nil {
+			w.app.hook(pointAfterEnd)
+			return nil
+		}
+		if classify(err) != retry || !sleep(ctx, 10*time.Millisecond) {
+			return err
+		}
+	}
+}
+
+func (w *worker) sendCommit(ctx context.Context, req *kmsg.OffsetCommitRequest) error {
+	resp, err := req.RequestWith(ctx, w.app.consumer)
+	if err != nil {
+		return fmt.Errorf("commit offsets of group %q: %w", req.Group, err)
+	}
+	for _, t := range resp.Topics {
+		for _, p := range t.Partitions {
+			if err := kerr.ErrorForCode(p.ErrorCode); err != nil {
+				return fmt.Errorf("commit offset of topic %q partition %d in group %q: %w", t.Topic, p.Partition, req.Group, err)
+			}
+		}
+	}
+	return nil
+}
+
+func offsetsOf(tasks []prepared) []offset {
+	var out []offset
+	for _, p := range tasks {
+		for _, o := range p.c.Offsets {
+			out = append(out, offset{o.Topic, o})
+		}
+	}
+	return out
+}
+
+// apply writes what is committed to the tasks' stores.
+func (w *worker) apply(tasks []prepared) error {
+	now := time.Now()
+	for i, p := range tasks {
+		if i > 0 {
+			w.app.hook(pointBetween)
+		}
+		err := p.r.task.Committed(p.c, func(store string) (state.Checkpoint, bool) {
+			e, ok := p.ends[store]
+			return w.app.checkpoint(topology.ChangelogTopic(w.app.cfg.ApplicationID, store), e, now), ok
+		})
+		if err != nil {
+			return fmt.Errorf("apply what is committed: the state will be restored from the changelog at the next start: %w", err)
+		}
+		w.app.stats.committed(p.r.id, p.c, p.r.task.Counts())
+	}
+	if now.Sub(w.lastFlush) < w.app.cfg.FlushInterval {
+		return nil
+	}
+	w.lastFlush = now
+	for _, r := range w.tasks {
+		if err := r.db.Flush(); err != nil {
+			return fmt.Errorf("flush state of task %v: %w", r.id, err)
+		}
+	}
+	return nil
+}
+
+// recover brings the worker back to its last commit behind one that failed. If nobody knows whether a transaction was committed, the offsets in the group
+// tell: they are as sent, or as before.
+func (w *worker) recover(ctx context.Context, tasks []prepared, unknown bool, cause error) error {
+	if classify(cause) == fatal && !unknown {
+		return errors.Join(cause, w.abort(cause))
+	}
+	if !unknown {
+		return w.abort(cause)
+	}
+	w.log.Warn("a commit's outcome is unknown, asking the group", "err", cause)
+	if err := w.replaceProducer(ctx); err != nil {
+		return err
+	}
+	done, err := w.wasCommitted(ctx, tasks)
+	if err != nil {
+		return err
+	}
+	if done {
+		return w.apply(tasks)
+	}
+	return w.rollback(ctx)
+}
+
+// wasCommitted tells whether the group's offsets are those of the commit.
+func (w *worker) wasCommitted(ctx context.Context, tasks []prepared) (bool, error) {
+	for _, p := range tasks {
+		topics := map[string][]int32{}
+		for _, o := range p.c.Offsets {
+			topics[o.Topic] = []int32{o.Partition}
+		}
+		at, err := w.app.cluster.committed(ctx, topics)
+		if err != nil {
+			return false, err
+		}
+		for _, o := range p.c.Offsets {
+			c, ok := at[o.Topic][o.Partition]
+			if !ok || c.At != o.Offset || c.Metadata != o.Metadata {
+				return false, nil
+			}
+		}
+	}
+	return true, nil
+}
+
+// abort takes the worker back to its last commit: the transaction is aborted, the tasks are wired anew, the consumer goes back.
+func (w *worker) abort(cause error) error {
+	w.log.Warn("rolling back to the last commit", "err", cause)
+	w.app.stats.aborted()
+	ctx, cancel := context.WithTimeout(context.Background(), w.app.cfg.RequestTimeout)
+	defer cancel()
+	if err := w.prod.abort(ctx); err != nil || classify(cause) == fenced {
+		if err := w.replaceProducer(ctx); err != nil {
+			return err
+		}
+	}
+	return w.rollback(ctx)
+}
+
+// replaceProducer makes a new producer with the same id: that aborts the transaction that the old one may have left open.
+func (w *worker) replaceProducer(ctx context.Context) error {
+	w.prod.close()
+	p, err := newProducer(ctx, w.app.cfg, w.index, w.app.dir.processID)
+	if err != nil {
+		return fmt.Errorf("replace the producer of worker %d: %w", w.index, err)
+	}
+	w.prod = p
+	return nil
+}
+
+// rollback wires the tasks anew, from the offsets and clocks that the group has.
+func (w *worker) rollback(ctx context.Context) error {
+	for _, r := range w.tasks {
+		at, err := w.app.positions(ctx, r.id, r.inputs)
+		if err != nil {
+			return fmt.Errorf("roll back task %v: %w", r.id, err)
+		}
+		r.epoch++
+		for _, in := range r.inputs {
+			in.buffered.Add(-in.queued)
+			in.queued = 0
+		}
+		if err := r.task.Rollback(at.offsets, at.clocks); err != nil {
+			return fmt.Errorf("roll back: %w", err)
+		}
+		w.app.rewind(r, at.offsets)
+	}
+	return nil
+}

@@ -1,0 +1,245 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"time"
+
+	"github.com/twmb/franz-go/pkg/kgo"
+
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/topology"
+)
+
+// restoring is one store whose changelog is replayed.
+type restoring struct {
+	store    state.Store
+	topic    string
+	position int64
+	end      int64 // the offset to reach
+	epoch    int32
+	records  int64
+	wiped    bool
+}
+
+// restore brings the stores of a task to the ends of their changelogs, from where their local state stands.
+//
+// # The end to reach
+//
+// The group's offsets were read before, and waited for open transactions. The end is the high watermark read after that, control records
+// included: the last stable offset may for a moment lag behind a commit that the group already shows (KAFKA-10167), and a restore that stopped
+// there would miss what the offsets claim.
+func (a *App) restore(ctx context.Context, r *running) error {
+	var all []*restoring
+	for _, st := range r.task.Stores() {
+		info := st.Info()
+		if !info.Changelog {
+			continue
+		}
+		x := &restoring{store: st, topic: topology.ChangelogTopic(a.cfg.ApplicationID, info.Name), epoch: -1}
+		if err := a.prepareRestore(ctx, r, x); err != nil {
+			return err
+		}
+		if x.position < x.end {
+			all = append(all, x)
+		} else if x.wiped {
+			a.stats.restored(0, true)
+		}
+	}
+	if len(all) == 0 {
+		return nil
+	}
+	started := time.Now()
+	if err := a.replay(ctx, r, all); err != nil {
+		return err
+	}
+	for _, x := range all {
+		a.stats.restored(x.records, x.wiped)
+		a.log.Info("restored a store", "task", r.id, "store", x.store.Info().Name, "records", x.records, "to", x.position, "took", time.Since(started))
+	}
+	return nil
+}
+
+// checkpointMargin is what is taken off the broker's delete.retention.ms (24 h): a checkpoint that is older may miss tombstones that compaction
+// has removed since.
+const checkpointAge = 23 * time.Hour
+
+// prepareRestore finds out from where to where the changelog is to be replayed, and wipes local state that cannot be continued.
+func (a *App) prepareRestore(ctx context.Context, r *running, x *restoring) error {
+	starts, err := a.cluster.admin.ListStartOffsets(ctx, x.topic)
+	if err != nil {
+		return &TopicError{x.topic, fmt.Errorf("find its start: %w", err)}
+	}
+	ends, err := a.cluster.admin.ListEndOffsets(ctx, x.topic)
+	if err != nil {
+		return &TopicError{x.topic, fmt.Errorf("find its end: %w", err)}
+	}
+	first, ok1 := starts.Lookup(x.topic, r.id.Partition)
+	last, ok2 := ends.Lookup(x.topic, r.id.Partition)
+	switch {
+	case !ok1 || !ok2:
+		return &TopicError{x.topic, fmt.Errorf("partition %d does not exist", r.id.Partition)}
+	case first.Err != nil:
+		return &TopicError{x.topic, first.Err}
+	case last.Err != nil:
+		return &TopicError{x.topic, last.Err}
+	}
+	x.end = last.Offset
+	info := x.store.Info()
+	cp, ok, err := r.db.Checkpoint(info)
+	if err != nil {
+		return err
+	}
+	x.position = first.Offset
+	if !ok {
+		return nil
+	}
+	if why := a.unusable(cp, x, first.Offset); why != "" {
+		a.log.Warn("local state cannot be continued, restoring the store from the start", "task", r.id, "store", info.Name, "why", why)
+		x.wiped = true
+		return r.db.Wipe(info)
+	}
+	x.position = cp.Offset
+	return nil
+}
+
+// unusable tells why a checkpoint cannot be continued from; empty if it can.
+func (a *App) unusable(cp state.Checkpoint, x *restoring, first int64) string {
+	switch {
+	case cp.ClusterID != a.cluster.id:
+		return fmt.Sprintf("it is of cluster %q", cp.ClusterID)
+	case cp.TopicID != a.cluster.topicID(x.topic):
+		return "the changelog was deleted and created again"
+	case cp.Offset > x.end:
+		return fmt.Sprintf("it is at offset %d, and the changelog ends at %d", cp.Offset, x.end)
+	case cp.Offset < first:
+		return fmt.Sprintf("it is at offset %d, and the changelog begins at %d", cp.Offset, first)
+	case time.Since(cp.AppliedAt) > checkpointAge:
+		return fmt.Sprintf("it is of %v: compaction may have removed deletes since", cp.AppliedAt)
+	}
+	return ""
+}
+
+// restoreBatchBytes is the size of one step of a restore.
+const restoreBatchBytes = 2 << 20
+
+// replay reads the changelogs side by side, with a client of its own.
+func (a *App) replay(ctx context.Context, r *running, all []*restoring) error {
+	from := map[string]map[int32]kgo.Offset{}
+	byTopic := map[string]*restoring{}
+	for _, x := range all {
+		from[x.topic] = map[int32]kgo.Offset{r.id.Partition: kgo.NewOffset().At(x.position)}
+		byTopic[x.topic] = x
+	}
+	client, err := kgo.NewClient(append(a.cfg.options("restore"),
+		kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
+		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxPartitionBytes(4<<20),
+	)...)
+	if err != nil {
+		return fmt.Errorf("make a consumer for changelogs: %w", err)
+	}
+	defer client.Close()
+	step, quiet := r.task.Restore(), time.Now()
+	for {
+		poll, cancel := context.WithTimeout(ctx, time.Second)
+		fetches := client.PollRecords(poll, 20_000)
+		cancel()
+		if ctx.Err() != nil {
+			return ctx.Err()
+		}
+		progress, err := a.replayFetches(fetches, byTopic, step)
+		if err != nil {
+			return err
+		}
+		done := true
+		for _, x := range all {
+			done = done && x.position >= x.end
+		}
+		if !done && !progress && time.Since(quiet) > 2*time.Second {
+			if done, err = a.drained(ctx, r, all); err != nil {
+				return err
+			}
+			quiet = time.Now()
+		}
+		if progress {
+			quiet = time.Now()
+		}
+		if step.Size() > restoreBatchBytes || done {
+			if err := step.Apply(a.restoredTo(all)); err != nil {
+				return err
+			}
+			step = r.task.Restore()
+		}
+		if done {
+			return nil
+		}
+	}
+}
+
+func (a *App) replayFetches(fetches kgo.Fetches, byTopic map[string]*restoring, step interface {
+	Add(store state.Store, rec *topology.Raw) error
+}) (progress bool, err error) {
+	fetches.EachPartition(func(p kgo.FetchTopicPartition) {
+		x := byTopic[p.Topic]
+		if p.Err != nil && err == nil && classify(p.Err) != retry && classify(p.Err) != abort {
+			err = &TopicError{p.Topic, fmt.Errorf("restore partition %d: %w", p.Partition, p.Err)}
+		}
+		if x == nil || err != nil {
+			return
+		}
+		raws := rawsOf(p.Records)
+		for i := range raws {
+			raw := &raws[i]
+			if raw.Offset >= x.end {
+				break
+			}
+			if !raw.Control {
+				if err = step.Add(x.store, raw); err != nil {
+					return
+				}
+				x.records++
+			}
+			x.position, x.epoch, progress = raw.Offset+1, raw.LeaderEpoch, true
+		}
+		if len(raws) > 0 && raws[len(raws)-1].Offset >= x.end {
+			x.position = max(x.position, x.end)
+		}
+	})
+	return progress, err
+}
+
+// drained tells whether nothing more can come below the ends: compaction may have removed the last records, and what a fetch skips is not seen. The
+// last stable offset must have passed the end, so that no open transaction holds records back.
+func (a *App) drained(ctx context.Context, r *running, all []*restoring) (bool, error) {
+	for _, x := range all {
+		if x.position >= x.end {
+			continue
+		}
+		stable, err := a.cluster.admin.ListCommittedOffsets(ctx, x.topic)
+		if err != nil {
+			return false, &TopicError{x.topic, fmt.Errorf("find its last stable offset: %w", err)}
+		}
+		if o, ok := stable.Lookup(x.topic, r.id.Partition); !ok || o.Err != nil || o.Offset < x.end {
+			return false, nil
+		}
+	}
+	for _, x := range all {
+		x.position = max(x.position, x.end)
+	}
+	return true, nil
+}
+
+func (a *App) restoredTo(all []*restoring) map[string]state.Checkpoint {
+	out := map[string]state.Checkpoint{}
+	for _, x := range all {
+		out[x.store.Info().Name] = a.checkpoint(x.topic, ended{x.position, x.epoch}, time.Now())
+	}
+	return out
+}
+
+// checkpoint is the position in a changelog, as it is kept beside the rows.
+func (a *App) checkpoint(topic string, e ended, now time.Time) state.Checkpoint {
+	return state.Checkpoint{
+		ClusterID: a.cluster.id, TopicID: a.cluster.topicID(topic), LeaderEpoch: e.epoch, Offset: e.offset, AppliedAt: now,
+	}
+}

@@ -1,0 +1,268 @@
+package runtime
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"slices"
+	"sync"
+	"time"
+
+	"github.com/weirstream/weir/internal/task"
+	"github.com/weirstream/weir/state"
+	"github.com/weirstream/weir/topology"
+)
+
+// A worker is a goroutine that runs some of the instance's tasks and commits them together, with a producer of its own. Everything below but
+// the inbox belongs to that goroutine; others reach it with do, which runs at a record boundary.
+type worker struct {
+	app   *App
+	index int
+	log   *slog.Logger
+	prod  *producer
+
+	mu    sync.Mutex
+	inbox []delivery
+	calls []func()
+	wake  chan struct{}
+
+	tasks      []*running
+	lastCommit time.Time
+	lastFlush  time.Time
+}
+
+// A delivery is what one fetch returned for one partition.
+type delivery struct {
+	in    *input
+	epoch int64
+	raws  []topology.Raw
+	end   int64 // last stable offset
+}
+
+// running is a task on its worker.
+type running struct {
+	id     topology.TaskID
+	task   *task.Task
+	db     *state.DB
+	inputs []*input
+	cancel context.CancelFunc
+	epoch  int64 // deliveries of another one are of before a rollback
+}
+
+func newWorker(a *App, index int) *worker {
+	return &worker{app: a, index: index, log: a.log.With("worker", index), wake: make(chan struct{}, 1)}
+}
+
+// deliver hands over records. It never blocks: what is queued is bounded by pausing partitions.
+func (w *worker) deliver(d delivery) {
+	w.mu.Lock()
+	w.inbox = append(w.inbox, d)
+	w.mu.Unlock()
+	w.poke()
+}
+
+// do runs f on the worker's goroutine, between two records, and returns when it is done, or false when ctx ended first: f may still run then.
+func (w *worker) do(ctx context.Context, f func()) bool {
+	done := make(chan struct{})
+	w.mu.Lock()
+	w.calls = append(w.calls, func() { defer close(done); f() })
+	w.mu.Unlock()
+	w.poke()
+	select {
+	case <-done:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}
+
+func (w *worker) poke() {
+	select {
+	case w.wake <- struct{}{}:
+	default:
+	}
+}
+
+// stepsPerTurn is how many records a task processes before the others have their turn and calls are looked at.
+const stepsPerTurn = 256
+
+// run is the worker's loop. It ends with ctx, or with the error that stops the application.
+func (w *worker) run(ctx context.Context) error {
+	w.lastCommit, w.lastFlush = time.Now(), time.Now()
+	for ctx.Err() == nil {
+		w.receive()
+		did, err := w.turn()
+		if err == nil && w.due(time.Now()) {
+			err = w.commit(false)
+		}
+		if err != nil && ctx.Err() == nil {
+			return err
+		}
+		if !did {
+			w.wait(ctx)
+		}
+	}
+	return nil
+}
+
+// receive runs calls and queues deliveries.
+func (w *worker) receive() {
+	w.mu.Lock()
+	inbox, calls := w.inbox, w.calls
+	w.inbox, w.calls = nil, nil
+	w.mu.Unlock()
+	for _, d := range inbox {
+		r := w.taskOf(d.in.id)
+		if r == nil || d.epoch != r.epoch {
+			d.in.buffered.Add(-int64(len(d.raws)))
+			continue
+		}
+		r.task.Add(d.in.topic, d.raws)
+		r.task.SetEnd(d.in.topic, d.end)
+		queued := int64(r.task.Buffered(d.in.topic))
+		d.in.buffered.Add(queued - d.in.queued - int64(len(d.raws))) // those that came twice
+		d.in.queued = queued
+	}
+	for _, f := range calls {
+		f()
+	}
+}
+
+func (w *worker) taskOf(id topology.TaskID) *running {
+	for _, r := range w.tasks {
+		if r.id == id {
+			return r
+		}
+	}
+	return nil
+}
+
+// turn lets each task process some records and run its timers. It tells whether any did.
+func (w *worker) turn() (did bool, err error) {
+	if w.overdue() {
+		return false, nil
+	}
+	for _, r := range w.tasks {
+		now := time.Now()
+		if err := r.task.Tick(now); err != nil {
+			return did, w.failed(r, err)
+		}
+		n := 0
+		for ; n < stepsPerTurn; n++ {
+			stepped, err := r.task.Step(now)
+			if err != nil {
+				return did, w.failed(r, err)
+			}
+			if !stepped {
+				break
+			}
+		}
+		did = did || n > 0
+		if n > 0 {
+			w.app.release(r)
+		}
+	}
+	return did, nil
+}
+
+// overdue tells that the open transaction is so old that no more may be added before it ends: a commit waits for the group, and the broker would give the
+// transaction up.
+func (w *worker) overdue() bool {
+	return w.prod.open && w.prod.id != "" && time.Since(w.prod.since) > w.app.cfg.TransactionTimeout/2
+}
+
+// failed gives the error of a task up to the application. A record that was interrupted because the task must stop is no failure.
+func (w *worker) failed(r *running, err error) error {
+	if w.app.stopping.Load() {
+		w.log.Info("a record was interrupted by the stop, it will be processed again", "task", r.id, "err", err)
+		return w.app.ctx.Err()
+	}
+	return err
+}
+
+// due tells whether it is time to commit.
+func (w *worker) due(now time.Time) bool {
+	if now.Sub(w.lastCommit) >= w.app.cfg.CommitInterval {
+		return true
+	}
+	return slices.ContainsFunc(w.tasks, func(r *running) bool { return r.task.CommitWanted() })
+}
+
+// wait sleeps until there is something to do: a delivery, a call, a commit, a timer or a retry.
+func (w *worker) wait(ctx context.Context) {
+	now := time.Now()
+	until := now.Add(time.Second)
+	if slices.ContainsFunc(w.tasks, func(r *running) bool { return r.task.Uncommitted() }) {
+		until = w.lastCommit.Add(w.app.cfg.CommitInterval)
+		if w.app.joining.Load() {
+			until = now.Add(20 * time.Millisecond) // the commit waits for the group
+		}
+	}
+	for _, r := range w.tasks {
+		if at, ok := r.task.NextTimer(); ok && at.Before(until) {
+			until = at
+		}
+		if at, ok := r.task.NextAttempt(); ok && at.Before(until) {
+			until = at
+		}
+	}
+	if w.app.cfg.TaskIdle > 0 {
+		until = minTime(until, now.Add(10*time.Millisecond))
+	}
+	t := time.NewTimer(max(until.Sub(now), time.Millisecond))
+	defer t.Stop()
+	select {
+	case <-w.wake:
+	case <-t.C:
+	case <-ctx.Done():
+	}
+}
+
+func minTime(a, b time.Time) time.Time {
+	if a.Before(b) {
+		return a
+	}
+	return b
+}
+
+// install takes over a task that is ready to run.
+func (w *worker) install(r *running) {
+	w.tasks = append(w.tasks, r)
+	slices.SortFunc(w.tasks, func(a, b *running) int {
+		return int(a.id.Partition-b.id.Partition)*1000 + a.id.Subtopology - b.id.Subtopology
+	})
+}
+
+// remove closes a task's state and forgets it. What it has not committed is lost.
+func (w *worker) remove(r *running) {
+	w.tasks = slices.DeleteFunc(w.tasks, func(x *running) bool { return x == r })
+	r.cancel()
+	w.app.stats.closed(r.id)
+	if err := r.db.Close(); err != nil {
+		w.log.Warn("close state of a task: what it lacks is restored from the changelog", "task", r.id, "err", err)
+	}
+	w.app.dir.released(r.id)
+}
+
+// giveUp commits the worker's tasks and removes those with these ids. Under a join, what cannot be committed is aborted: it will be processed again by the
+// next owner.
+func (w *worker) giveUp(ids []topology.TaskID) error {
+	err := w.commit(true)
+	for _, id := range ids {
+		if r := w.taskOf(id); r != nil {
+			w.remove(r)
+		}
+	}
+	return err
+}
+
+// lose removes tasks without a commit: the group has given them to others already.
+func (w *worker) lose(ids []topology.TaskID) error {
+	err := w.abort(fmt.Errorf("the group has taken partitions away"))
+	for _, id := range ids {
+		if r := w.taskOf(id); r != nil {
+			w.remove(r)
+		}
+	}
+	return err
+}

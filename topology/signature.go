@@ -1,0 +1,30 @@
+package topology
+
+import (
+	"crypto/sha256"
+	"encoding/hex"
+	"fmt"
+	"slices"
+)
+
+// Signature identifies what instances of one application must agree about: subtopologies with their source topics, repartitions and stores. What
+// the operators do, and how they are named, does not change it.
+func (t *Topology) Signature() string {
+	h := sha256.New()
+	for _, s := range t.subs {
+		fmt.Fprintf(h, "subtopology %d\n", s.ID)
+		var lines []string
+		for _, src := range s.SourceTopics("") {
+			lines = append(lines, fmt.Sprintf("source %q %v", src.Name, src.Repartition))
+		}
+		for _, st := range s.Stores() {
+			i := st.Info()
+			lines = append(lines, fmt.Sprintf("store %q %s %s %s %v", i.Name, i.Kind, i.KeyType, i.ValueType, i.Changelog))
+		}
+		slices.Sort(lines)
+		for _, l := range lines {
+			fmt.Fprintln(h, l)
+		}
+	}
+	return hex.EncodeToString(h.Sum(nil)[:16])
+}
