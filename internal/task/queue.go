@@ -9,11 +9,11 @@ import (
 // A queue holds the records of one input partition that are fetched and not done. Only the head is decoded.
 type queue struct {
 	in   topology.SourceInput
-	seq  int
 	raws []topology.Raw
 	head int
 
 	decoded   bool  // the head is in the input
+	waiting   bool  // for its head to be decoded: in Task.waiting
 	position  int64 // the offset to commit: everything below is done
 	epoch     int32 // leader epoch of the last record done
 	committed int64 // the position of the last commit
@@ -61,6 +61,7 @@ func (t *Task) Add(topic string, raws []topology.Raw) {
 		q.fetched = raws[i].Offset + 1
 	}
 	q.end = max(q.end, q.fetched)
+	t.wait(q)
 }
 
 // SetEnd tells the last stable offset of an input: while records are known to come, the task waits for them.

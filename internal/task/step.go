@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -22,7 +23,9 @@ func (t *Task) Step(now time.Time) (bool, error) {
 	t.describe(raw, q.in.Timestamp())
 	t.streamTime.Advance(q.in.Timestamp().UnixMilli())
 	if err := t.guard(q.in.Process); err != nil {
-		return true, t.failed(q, err, now)
+		err = t.failed(q, err, now)
+		t.enqueue(q)
+		return true, err
 	}
 	if err := t.done(); err != nil {
 		return true, err
@@ -34,11 +37,16 @@ func (t *Task) Step(now time.Time) (bool, error) {
 
 // choose decodes heads where needed and returns the queue to take from.
 func (t *Task) choose(now time.Time) (*queue, error) {
-	for _, q := range t.queues {
+	waiting := t.waiting[:0]
+	for _, q := range t.waiting {
 		if err := t.ready(q, now); err != nil {
 			return nil, err
 		}
+		if q.waiting = !q.decoded && q.len() > 0; q.waiting {
+			waiting = append(waiting, q)
+		}
 	}
+	t.waiting = waiting
 	if len(t.order) == 0 || !t.complete(now) {
 		return nil, nil
 	}
@@ -56,8 +64,10 @@ func (t *Task) ready(q *queue, now time.Time) error {
 			continue
 		}
 		t.describe(raw, time.UnixMilli(max(raw.TimestampMs, 0)).UTC())
-		raw.Headers = t.meta.Headers
-		err := t.guard(func() error { return q.in.Decode(raw) })
+		// The queued record keeps the engine's headers: it is described again when it is processed, or tried again.
+		t.head = *raw
+		t.head.Headers = t.meta.Headers
+		err := t.guard(func() error { return q.in.Decode(&t.head) })
 		if err == nil {
 			q.decoded = true
 			heap.Push(&t.order, q)
@@ -70,10 +80,20 @@ func (t *Task) ready(q *queue, now time.Time) error {
 	return nil
 }
 
-// enqueue puts q back into the order behind a record that is done.
+// enqueue puts q back behind a record that is done, or lets it wait for the next attempt.
 func (t *Task) enqueue(q *queue) {
 	for q.len() > 0 && q.front().Control {
 		q.pop()
+	}
+	t.wait(q)
+}
+
+// wait lets q wait for its head to be decoded, behind those that wait already: equal timestamps are taken in the order in which
+// their queues came by them.
+func (t *Task) wait(q *queue) {
+	if q.len() > 0 && !q.decoded && !q.waiting {
+		q.waiting = true
+		t.waiting = append(t.waiting, q)
 	}
 }
 
@@ -115,12 +135,10 @@ func (t *Task) describe(raw *topology.Raw, at time.Time) {
 	m.Topic, m.Partition, m.Offset, m.Timestamp = raw.Topic, raw.Partition, raw.Offset, at
 	rest, from, ok := topology.SplitOrigin(raw.Headers)
 	m.Headers = rest
-	switch {
-	case ok:
-		m.Origin = from
-	case m.Origin.Topic != raw.Topic || m.Origin.Offset != raw.Offset:
-		m.Origin.Topic, m.Origin.Partition, m.Origin.Offset = raw.Topic, raw.Partition, raw.Offset
+	if !ok {
+		from = dlq.Origin{Topic: raw.Topic, Partition: raw.Partition, Offset: raw.Offset}
 	}
+	m.Origin = from
 }
 
 // guard runs user code and turns a panic into the failure of the node at work.

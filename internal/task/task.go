@@ -55,10 +55,12 @@ type Task struct {
 
 	queues  []*queue
 	byTopic map[string]*queue
+	waiting []*queue // with records, in the order they came by them, whose heads are to be decoded
 	order   queueHeap
 
 	streamTimers, wallTimers timerHeap
 
+	head     topology.Raw // what is being decoded
 	meta     topology.Metadata
 	cursor   topology.Cursor
 	arena    arena.Arena
@@ -125,7 +127,7 @@ func (t *Task) Start(positions map[string]int64, clocks []byte) error {
 }
 
 func (t *Task) wire(positions map[string]int64) (err error) {
-	t.streamTimers, t.wallTimers, t.queues, t.order = nil, nil, nil, nil
+	t.streamTimers, t.wallTimers, t.queues, t.waiting, t.order = nil, nil, nil, nil, nil
 	clear(t.byTopic)
 	defer func() {
 		if v := recover(); v != nil {
@@ -142,7 +144,7 @@ func (t *Task) wire(positions map[string]int64) (err error) {
 		if !ok {
 			continue
 		}
-		q := &queue{in: in, position: pos, committed: pos, fetched: pos, end: pos, seq: len(t.queues)}
+		q := &queue{in: in, position: pos, committed: pos, fetched: pos, end: pos}
 		t.queues = append(t.queues, q)
 		t.byTopic[in.Topic] = q
 	}

@@ -33,7 +33,7 @@ func Start(tb testing.TB, opts ...kfake.Opt) *Broker {
 	if env := os.Getenv("KAFKA_BROKERS"); env != "" {
 		b.addrs = strings.Split(env, ",")
 	} else {
-		c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.DefaultNumPartitions(1)}, opts...)...)
+		c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.DefaultNumPartitions(1), kfake.GroupMinSessionTimeout(time.Second)}, opts...)...)
 		require.NoError(tb, err)
 		tb.Cleanup(c.Close)
 		b.Fake, b.addrs = c, c.ListenAddrs()
