@@ -3,6 +3,7 @@ package state
 import (
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"unsafe"
 
 	"github.com/weirstream/weir/serde"
@@ -157,20 +158,22 @@ func (o *overlay[V]) read(r *row[V]) (V, error) {
 
 // put makes the row present.
 func (o *overlay[V]) put(r *row[V], v V, ts int64) error {
-	var b []byte
-	if !o.decoded {
-		var err error
-		if b, err = o.value.Append(nil, v); err != nil {
-			return fmt.Errorf("encode row of store %q: %w", o.info.Name, err)
-		}
-	} else if o.clone != nil {
+	// A value that is kept decoded is encoded here too: if it cannot be, that is the failure of this record. At the commit there is none to blame.
+	b, err := o.value.Append(o.scratch[:0], v)
+	if err != nil {
+		return fmt.Errorf("encode row of store %q: %w", o.info.Name, err)
+	}
+	o.scratch = b[:0]
+	if o.decoded && o.clone != nil {
 		v = o.clone(v)
 	}
 	o.save(r)
 	if o.decoded {
-		r.value = v
+		r.value, r.bytes = v, nil
+	} else {
+		r.bytes = slices.Clone(b)
 	}
-	r.bytes, r.ts, r.state = b, ts, present
+	r.ts, r.state = ts, present
 	return nil
 }
 

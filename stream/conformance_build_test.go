@@ -37,15 +37,17 @@ type interpreter struct {
 	named   int
 }
 
-// A flow is a stream that knows whether an operator changed its key: Kafka Streams inserts a repartition topic where an operator needs the
-// key of such a stream.
+// A flow is a stream that knows whether an operator changed its key: Kafka Streams inserts a repartition topic where an
+// operator needs the key of such a stream.
 type flow struct {
 	stream.Stream[text, text]
 	rekeyed bool
 }
 
 func newInterpreter() *interpreter {
-	return &interpreter{b: stream.NewBuilder(), streams: map[string]flow{}, tables: map[string]stream.Table[text, text]{}}
+	return &interpreter{
+		b: stream.NewBuilder(), streams: map[string]flow{}, tables: map[string]stream.Table[text, text]{},
+	}
 }
 
 // operators are the words that the interpreter knows.

@@ -88,7 +88,8 @@ func (c *conformanceCase) nodes() (nodes []*conformanceNode, missing []string, e
 	return nodes, missing, nil
 }
 
-// run gives the case's input to its topology and returns the first difference to the recorded answer, "" if there is none.
+// run gives the case's input to its topology and returns the first difference to the recorded answer, "" if there
+// is none.
 func (c *conformanceCase) run(tb testing.TB, nodes []*conformanceNode) (difference string) {
 	tb.Helper()
 	in := newInterpreter()

@@ -37,7 +37,8 @@ func (in *interpreter) dedup(n *conformanceNode) {
 
 type textRecord = stream.Record[text, text]
 
-// punctuate counts records by key, and passes on all counts, in the order of the keys, each time its clock reaches the next step.
+// punctuate counts records by key, and passes on all counts, in the order of the keys, each time its clock reaches the
+// next step.
 func (in *interpreter) punctuate(n *conformanceNode) {
 	counts := state.KeyValue(in.name("counts"), texts, serde.Int64())
 	every := millis(n.Every)

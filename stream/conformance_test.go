@@ -19,8 +19,8 @@ const conformanceDir = "CONFORMANCE_DIR"
 // divergences are the cases whose answer is meant to differ from Kafka Streams', with the reason.
 var divergences = map[string]string{}
 
-// The cases were recorded from Kafka Streams 4.3.1: each is a topology, its input, and every record that came out. Cases with an operator
-// that the interpreter does not know count as not yet.
+// The cases were recorded from Kafka Streams 4.3.1: each is a topology, its input, and every record that came out. Cases
+// with an operator that the interpreter does not know count as not yet.
 func TestConformance_AnswersAsKafkaStreamsDoes(t *testing.T) {
 	t.Parallel()
 	dir := os.Getenv(conformanceDir)
@@ -90,7 +90,8 @@ func (s *conformanceScore) add(t *testing.T, c *conformanceCase) {
 	}
 }
 
-// String gives the figures, and in a second line the operators that are not there yet, with the number of cases that need each.
+// String gives the figures, and in a second line the operators that are not there yet, with the number of cases that
+// need each.
 func (s *conformanceScore) String() string {
 	line := fmt.Sprintf("%d cases, %d identical, %d listed divergences, %d not yet, %d different",
 		s.cases, s.identical, s.listed, s.notYet, s.different)

@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 
+	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -148,14 +149,15 @@ func (p *aggregator[K, V, A]) Process(r *Record[K, V]) error {
 		p.nullValues.Add(1)
 		return nil
 	}
+	p.nc.Enter()
 	row, has, err := p.store.GetRow(r.Key)
 	if err != nil {
-		return p.nc.Fail(err)
+		return p.nc.FailAt(dlq.Encode, err)
 	}
 	var ch topology.Change[A]
 	if p.old {
 		if ch.Old, ch.HasOld, err = p.before(r.Key, has); err != nil {
-			return p.nc.Fail(err)
+			return p.nc.FailAt(dlq.Encode, err)
 		}
 	}
 	if ch.New, ch.HasNew, err = p.fold.step(r.Key, r.Value, row.Value, has); err != nil {
@@ -174,7 +176,7 @@ func (p *aggregator[K, V, A]) Process(r *Record[K, V]) error {
 		err = p.store.Delete(r.Key)
 	}
 	if err != nil {
-		return p.nc.Fail(err)
+		return p.nc.FailAt(dlq.Encode, err)
 	}
 	forward(&p.out, r, ch)
 	p.out.Timestamp = ts

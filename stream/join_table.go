@@ -4,6 +4,7 @@ import (
 	"context"
 	"reflect"
 
+	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -91,14 +92,14 @@ func (p *tableJoin[K, V, VT, VR]) Process(r *Record[K, V]) error {
 		return nil
 	}
 	var row Opt[VT]
+	p.nc.Enter()
 	if !r.NullKey {
 		found, ok, err := p.get(r.Key)
 		if err != nil {
-			return p.nc.Fail(err)
+			return p.nc.FailAt(dlq.Encode, err)
 		}
 		row = Opt[VT]{found.Value, ok}
 	}
-	p.nc.Enter()
 	v, ok, err := p.f(p.nc.Context(), r.Key, r.Value, row)
 	switch {
 	case err != nil && p.nc.Skipped(err):

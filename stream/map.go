@@ -74,7 +74,7 @@ func (s Stream[K, V]) Map[K2, V2 any](f func(K, V) (K2, V2), opts ...Option) Str
 	return flatMap(s, node("map", opts), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
 		k2, v2 := f(k, v)
 		return one(k2, v2), nil
-	})
+	}, 0)
 }
 
 // TryMap is Map with a function that may fail. Key, Time, State, Errors, Nulls: as Map; an error of f meets the policy.
@@ -84,7 +84,7 @@ func (s Stream[K, V]) TryMap[K2, V2 any](f func(ctx context.Context, k K, v V) (
 	return flatMap(s, spec, func(ctx context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
 		k2, v2, err := f(ctx, k, v)
 		return one(k2, v2), err
-	})
+	}, 0)
 }
 
 // FlatMap turns each record into any number of records with new keys and values, in the order of the sequence. Behind it the stream
@@ -92,7 +92,7 @@ func (s Stream[K, V]) TryMap[K2, V2 any](f func(ctx context.Context, k K, v V) (
 //
 // Key: the sequence's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: as Map.
 func (s Stream[K, V]) FlatMap[K2, V2 any](f func(K, V) iter.Seq2[K2, V2], opts ...Option) Stream[K2, V2] {
-	return flatMap(s, node("flat-map", opts), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) { return f(k, v), nil })
+	return flatMap(s, node("flat-map", opts), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) { return f(k, v), nil }, 0)
 }
 
 // TryFlatMap is FlatMap with a function that may fail. Key, Time, State, Errors, Nulls: as FlatMap; an error of f meets the policy.
@@ -101,7 +101,7 @@ func (s Stream[K, V]) TryFlatMap[K2, V2 any](
 ) Stream[K2, V2] {
 	spec := node("flat-map", opts)
 	spec.Rejects = true
-	return flatMap(s, spec, f)
+	return flatMap(s, spec, f, 0)
 }
 
 // FlatMapValues turns each record into any number of records with its key, in the order of the slice. strings.Fields fits as it is.
@@ -142,23 +142,28 @@ func flatMapValues[K, V, V2 any](s Stream[K, V], spec topology.NodeSpec, f func(
 func (s Stream[K, V]) SelectKey[K2 any](f func(K, V) K2, opts ...Option) Stream[K2, V] {
 	out := flatMap(s, node("select-key", opts), func(_ context.Context, k K, v V) (iter.Seq2[K2, V], error) {
 		return one(f(k, v), v), nil
-	})
+	}, keepsValue)
 	out.nulls = s.nulls
 	return out
 }
 
-// keepsKey makes flatMap keep the flag of a record without a key.
-const keepsKey = true
+// keeps says which of a record's flags flatMap leaves as they are.
+type keeps uint8
+
+const (
+	keepsKey   keeps = 1 << iota // that of a record without a key
+	keepsValue                   // that of a tombstone
+)
 
 func flatMap[K, V, K2, V2 any](
-	s Stream[K, V], spec topology.NodeSpec, f func(context.Context, K, V) (iter.Seq2[K2, V2], error), keep ...bool,
+	s Stream[K, V], spec topology.NodeSpec, f func(context.Context, K, V) (iter.Seq2[K2, V2], error), keep keeps,
 ) Stream[K2, V2] {
 	if !s.ok() {
 		return Stream[K2, V2]{}
 	}
 	return rekeyed(s, spec, s.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K2, V2]) (topology.Processor[K, V], error) {
 		return &flatMapper[K, V, K2, V2]{
-			nc: c, f: f, nulls: s.nulls, keep: len(keep) > 0, nilKey: nilCheck[K2](), nilValue: nilCheck[V2](),
+			nc: c, f: f, nulls: s.nulls, keep: keep, nilKey: nilCheck[K2](), nilValue: nilCheck[V2](),
 			drops: c.Drops("null-value"), next: next,
 		}, nil
 	}))
@@ -168,7 +173,7 @@ type flatMapper[K, V, K2, V2 any] struct {
 	nc       *topology.NodeContext
 	f        func(context.Context, K, V) (iter.Seq2[K2, V2], error)
 	nulls    bool
-	keep     bool
+	keep     keeps
 	nilKey   func(K2) bool
 	nilValue func(V2) bool
 	drops    *state.Counter
@@ -195,8 +200,8 @@ func (p *flatMapper[K, V, K2, V2]) Process(r *Record[K, V]) error {
 	o := &p.out
 	for k, v := range seq {
 		o.Key, o.Value, o.Timestamp, o.Headers = k, v, r.Timestamp, r.Headers
-		o.NullKey = p.keep && r.NullKey || p.nilKey != nil && p.nilKey(k)
-		o.Tombstone = p.nilValue != nil && p.nilValue(v)
+		o.NullKey = p.keep&keepsKey != 0 && r.NullKey || p.nilKey != nil && p.nilKey(k)
+		o.Tombstone = p.keep&keepsValue != 0 && r.Tombstone || p.nilValue != nil && p.nilValue(v)
 		if err := p.next.Process(o); err != nil {
 			return err
 		}

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -95,12 +96,13 @@ func (p *upsert[K, V]) Process(r *Record[K, V]) error {
 		p.drops.Add(1)
 		return nil
 	}
+	p.nc.Enter()
 	ch := topology.Change[V]{HasNew: !r.Tombstone && (p.isNil == nil || !p.isNil(r.Value))}
 	if ch.HasNew {
 		ch.New = r.Value
 	}
 	if err := replace(p.store, r.Key, &ch, r, p.old); err != nil {
-		return p.nc.Fail(err)
+		return p.nc.FailAt(dlq.Encode, err)
 	}
 	forward(&p.out, r, ch)
 	return p.next.Process(&p.out)

@@ -3,6 +3,7 @@ package stream
 import (
 	"time"
 
+	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -79,9 +80,11 @@ func deriveTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, 
 				return row, false, err
 			}
 			c.Enter()
-			row.Value, ok = f(k, in.Value)
-			row.Timestamp = in.Timestamp
-			return row, ok, nil
+			v, ok := f(k, in.Value)
+			if !ok {
+				return row, false, nil
+			}
+			return state.Row[V2]{Value: v, Timestamp: in.Timestamp}, true, nil
 		}, nil
 	}
 	t.port = parent.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[V2]]) (
@@ -119,7 +122,7 @@ func (p *derive[K, V, V2]) Process(r *Record[K, topology.Change[V]]) error {
 	case p.store != nil:
 		var err error
 		if ch.Old, ch.HasOld, err = p.store.Get(r.Key); err != nil {
-			return p.nc.Fail(err)
+			return p.nc.FailAt(dlq.Encode, err)
 		}
 	case r.Value.HasOld:
 		ch.Old, ch.HasOld = p.f(r.Key, r.Value.Old)
@@ -129,7 +132,7 @@ func (p *derive[K, V, V2]) Process(r *Record[K, topology.Change[V]]) error {
 	}
 	if p.store != nil {
 		if err := p.put(r.Key, &ch, r.Timestamp); err != nil {
-			return p.nc.Fail(err)
+			return p.nc.FailAt(dlq.Encode, err)
 		}
 	}
 	forward(&p.out, r, ch)

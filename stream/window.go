@@ -81,6 +81,7 @@ func (g Grouped[K, V]) Window(w TimeWindows, emit ...Emit) TimeWindowed[K, V] {
 			g.b.report(out.spec, fmt.Errorf("%s is %v: use whole milliseconds; Size above 0, Advance above 0 and at most Size, Grace not negative",
 				d.name, d.value))
 			size, advance = time.Millisecond, time.Millisecond
+			break
 		}
 	}
 	out.sizeMs, out.hopMs, out.graceMs = size.Milliseconds(), advance.Milliseconds(), grace.Milliseconds()

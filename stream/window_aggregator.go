@@ -3,6 +3,7 @@ package stream
 import (
 	"time"
 
+	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -69,9 +70,10 @@ func (p *windower[K, V, A]) Process(r *Record[K, V]) error {
 // update adds the record to the window that starts at start.
 func (p *windower[K, V, A]) update(r *Record[K, V], startMs int64) error {
 	start := time.UnixMilli(startMs).UTC()
+	p.nc.Enter()
 	row, has, err := p.store.Get(r.Key, start)
 	if err != nil {
-		return p.nc.Fail(err)
+		return p.nc.FailAt(dlq.Encode, err)
 	}
 	var ch topology.Change[A]
 	if p.old {
@@ -83,7 +85,7 @@ func (p *windower[K, V, A]) update(r *Record[K, V], startMs int64) error {
 			ch.Old, ch.HasOld = p.fold.first()
 		}
 		if err != nil {
-			return p.nc.Fail(err)
+			return p.nc.FailAt(dlq.Encode, err)
 		}
 	}
 	if ch.New, ch.HasNew, err = p.fold.step(r.Key, r.Value, row.Value, has); err != nil {
@@ -102,7 +104,7 @@ func (p *windower[K, V, A]) update(r *Record[K, V], startMs int64) error {
 		err = p.store.Delete(r.Key, start)
 	}
 	if err != nil {
-		return p.nc.Fail(err)
+		return p.nc.FailAt(dlq.Encode, err)
 	}
 	if p.emit != OnUpdate {
 		return nil
@@ -130,7 +132,7 @@ func (p *windower[K, V, A]) emitClosed(r *Record[K, V], closed int64) error {
 	}
 	if last != state.NoTime {
 		from = max(0, last-p.sizeMs) + 1
-		if p.firstStart(from) == p.firstStart(to) && from/p.hopMs == to/p.hopMs {
+		if (from-1)/p.hopMs == to/p.hopMs {
 			return nil // no window starts between them
 		}
 	}
@@ -150,11 +152,6 @@ func (p *windower[K, V, A]) emitClosed(r *Record[K, V], closed int64) error {
 	p.emitted.Set(closed)
 	p.hold()
 	return nil
-}
-
-// firstStart is the start of the first window that holds ts.
-func (p *windower[K, V, A]) firstStart(ts int64) int64 {
-	return max(0, ts-p.sizeMs+p.hopMs) / p.hopMs * p.hopMs
 }
 
 // hold keeps the windows that are still to be sent, beyond the store's retention.
