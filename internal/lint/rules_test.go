@@ -100,7 +100,7 @@ func checkSleep(f *file) []problem {
 }
 
 func checkContext(f *file) []problem {
-	if f.isTest() || f.isMain() || below(f.dir, "runtime") {
+	if f.isTest() || f.isMain() || below(f.dir, "runtime") || house[roomOf(f.dir)].ownContext {
 		return nil
 	}
 	var problems []problem
