@@ -64,12 +64,11 @@ type Opener interface {
 
 // settings are the parts of a descriptor that do not depend on its types.
 type settings struct {
-	name       string
-	inMemory   bool
-	unlogged   bool
-	retention  time.Duration
-	timeFirst  bool
-	windowSize time.Duration
+	name      string
+	inMemory  bool
+	unlogged  bool
+	retention time.Duration
+	timeFirst bool
 }
 
 func (s settings) info(kind Kind, k, v reflect.Type) Info {

@@ -96,6 +96,7 @@ func TestDescription_KeepsARepartitionApartFromATopicOfItsName(t *testing.T) {
 func TestDescription_EscapesLabels(t *testing.T) {
 	t.Parallel()
 	type quoted = struct {
+		//lint:ignore SA5008 the tag is there to need escaping
 		A []int `json:"]\")<script>"`
 	}
 	d := build(t, func(b *topology.Builder) {

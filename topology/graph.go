@@ -3,7 +3,6 @@ package topology
 import (
 	"errors"
 	"fmt"
-	"time"
 
 	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
@@ -50,7 +49,6 @@ type node struct {
 // sourceSettings are what a source says beyond its topic.
 type sourceSettings struct {
 	start  StartFrom
-	idle   time.Duration
 	custom bool // has a timestamp extractor
 }
 

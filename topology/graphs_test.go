@@ -131,6 +131,7 @@ func joined(b *topology.Builder) {
 // branched has names of types that mean something to Mermaid and Graphviz.
 func branched(b *topology.Builder) {
 	type tagged = struct {
+		//lint:ignore SA5008 the tag is there to need escaping
 		N map[string][]int `json:"n <b>#1;</b> \\N"`
 	}
 	in := topology.NewTopic("events", serde.String(), serde.JSON[tagged]())

@@ -69,7 +69,6 @@ type Task struct {
 	sticky   int32             // where records without a key go
 	produced bool              // since the last commit
 	wanted   bool              // user code asked for a commit
-	forced   *state.Counter
 }
 
 // Open opens the task's stores. The task can be restored, then started.
