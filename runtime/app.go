@@ -155,11 +155,7 @@ func (a *App) work(ctx context.Context) error {
 	loops, endLoops := context.WithCancel(taskCtx)
 	defer endLoops()
 	for _, w := range a.workers {
-		running.Go(func() {
-			if err := w.run(loops); err != nil {
-				a.fail(err)
-			}
-		})
+		running.Go(func() { w.run(loops) })
 	}
 	fetching, endFetching := context.WithCancel(taskCtx)
 	defer endFetching()
@@ -238,6 +234,9 @@ func (w *worker) stop(clean bool) error {
 
 // fail stops the application.
 func (a *App) fail(err error) {
+	if errors.Is(err, errInterrupted) {
+		return
+	}
 	select {
 	case a.fatal <- err:
 	default:

@@ -82,11 +82,11 @@ func (w *worker) commitTransaction(ctx context.Context, tasks []prepared) (unkno
 	}
 	w.collectEnds(tasks)
 	for {
-		member, generation := w.app.consumer.GroupMetadata()
-		if generation < 0 || member == "" {
-			return false, kerr.UnknownMemberID // such a commit would pass unchecked
+		member, generation, err := w.membership()
+		if err != nil {
+			return false, err
 		}
-		err := w.prod.sendOffsets(ctx, w.app.cfg.ApplicationID, member, generation, offsetsOf(tasks))
+		err = w.prod.sendOffsets(ctx, w.app.cfg.ApplicationID, member, generation, offsetsOf(tasks))
 		if err == nil {
 			break
 		}
@@ -105,6 +105,15 @@ func (w *worker) commitTransaction(ctx context.Context, tasks []prepared) (unkno
 		w.app.hook(pointAfterEnd)
 	}
 	return unknown, err
+}
+
+// membership is what offsets are committed under. Without a member and a generation a commit would pass unchecked.
+func (w *worker) membership() (member string, generation int32, err error) {
+	member, generation = w.app.consumer.GroupMetadata()
+	if generation < 0 || member == "" {
+		return "", -1, fmt.Errorf("commit: the instance is not in the group: %w", kerr.UnknownMemberID)
+	}
+	return member, generation, nil
 }
 
 // collectEnds reads the changelog positions that the flush has settled, before the producer forgets them.
@@ -129,7 +138,10 @@ func (w *worker) commitOffsets(ctx context.Context, tasks []prepared) error {
 	if w.prod.id == "" {
 		w.prod.reset()
 	}
-	member, generation := w.app.consumer.GroupMetadata()
+	member, generation, err := w.membership()
+	if err != nil {
+		return err
+	}
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation, req.MemberID = w.app.cfg.ApplicationID, generation, member
 	for _, o := range offsetsOf(tasks) {

@@ -60,8 +60,8 @@ func (a *App) restore(ctx context.Context, r *running) error {
 	return nil
 }
 
-// checkpointMargin is what is taken off the broker's delete.retention.ms (24 h): a checkpoint that is older may miss tombstones that compaction
-// has removed since.
+// checkpointAge is the broker's delete.retention.ms (24 h by default) with a margin: a checkpoint that is older may miss tombstones that
+// compaction has removed since.
 const checkpointAge = 23 * time.Hour
 
 // prepareRestore finds out from where to where the changelog is to be replayed, and wipes local state that cannot be continued.
@@ -85,6 +85,7 @@ func (a *App) prepareRestore(ctx context.Context, r *running, x *restoring) erro
 		return &TopicError{x.topic, last.Err}
 	}
 	x.end = last.Offset
+	a.stats.opened(last.Offset - first.Offset)
 	info := x.store.Info()
 	cp, ok, err := r.db.Checkpoint(info)
 	if err != nil {

@@ -18,6 +18,8 @@ type Stats struct {
 	Commits, Aborts int64
 	// Restored is the number of changelog records that were replayed before tasks could run, and Restores the stores that needed any.
 	Restored, Restores int64
+	// Changelog is the length of those changelogs when tasks were opened: what a restore from nothing would have replayed, about.
+	Changelog int64
 	// Wiped is the number of stores whose local state could not be continued, and was restored from the start.
 	Wiped int64
 	// Tasks are the tasks that run now.
@@ -96,6 +98,13 @@ func (s *stats) aborted() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s.Aborts++
+}
+
+// opened notes the length of one store's changelog.
+func (s *stats) opened(length int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.Changelog += length
 }
 
 // restored notes the replay of one store's changelog.

@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
 	"slices"
@@ -86,23 +87,28 @@ func (w *worker) poke() {
 // stepsPerTurn is how many records a task processes before the others have their turn and calls are looked at.
 const stepsPerTurn = 256
 
-// run is the worker's loop. It ends with ctx, or with the error that stops the application.
-func (w *worker) run(ctx context.Context) error {
+// run is the worker's loop. It ends with ctx. After an error, which stops the application, it processes nothing more but still answers calls: the
+// group and the stop wait for that.
+func (w *worker) run(ctx context.Context) {
 	w.lastCommit, w.lastFlush = time.Now(), time.Now()
+	failed := false
 	for ctx.Err() == nil {
 		w.receive()
-		did, err := w.turn()
-		if err == nil && w.due(time.Now()) {
+		did, err := false, error(nil)
+		if !failed {
+			did, err = w.turn()
+		}
+		if err == nil && !failed && w.due(time.Now()) {
 			err = w.commit(false)
 		}
-		if err != nil && ctx.Err() == nil {
-			return err
+		if err != nil {
+			failed = true
+			w.app.fail(err)
 		}
 		if !did {
 			w.wait(ctx)
 		}
 	}
-	return nil
 }
 
 // receive runs calls and queues deliveries.
@@ -171,14 +177,18 @@ func (w *worker) overdue() bool {
 	return w.prod.open && w.prod.id != "" && time.Since(w.prod.since) > w.app.cfg.TransactionTimeout/2
 }
 
-// failed gives the error of a task up to the application. A record that was interrupted because the task must stop is no failure.
+// failed gives the error of a task up to the application. A record that was interrupted because the task must stop is no failure of its own: it is
+// processed again by whoever has the task next.
 func (w *worker) failed(r *running, err error) error {
-	if w.app.stopping.Load() {
+	if w.app.ctx.Err() != nil {
 		w.log.Info("a record was interrupted by the stop, it will be processed again", "task", r.id, "err", err)
-		return w.app.ctx.Err()
+		return fmt.Errorf("task %v: %w", r.id, errInterrupted)
 	}
 	return err
 }
+
+// errInterrupted stops a worker whose record was interrupted. The application is stopping already.
+var errInterrupted = errors.New("interrupted by the stop of the application")
 
 // due tells whether it is time to commit.
 func (w *worker) due(now time.Time) bool {

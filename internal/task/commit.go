@@ -4,6 +4,7 @@ import (
 	"encoding/base64"
 	"time"
 
+	"github.com/weirstream/weir/internal/wire"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -30,6 +31,10 @@ type Commit struct {
 
 	db *state.Commit
 }
+
+// commitsClock numbers the task's commits, so that no two carry the same metadata: whoever does not know whether its commit came through can
+// tell by asking for it.
+const commitsClock = "commits"
 
 // maxMetadata bounds the metadata of an offset: brokers take 4096 bytes. Larger clocks travel in the changelog.
 const maxMetadata = 3000
@@ -66,6 +71,7 @@ func (t *Task) Prepare() (*Commit, error) {
 			return nil, t.errorf("commit: %w", err)
 		}
 	}
+	t.commits.Set(t.commits.Now() + 1)
 	clocks := t.saveClocks()
 	if err := c.db.SaveClocks(clocks); err != nil {
 		c.db.Discard()
@@ -73,7 +79,7 @@ func (t *Task) Prepare() (*Commit, error) {
 	}
 	text := base64.StdEncoding.EncodeToString(clocks)
 	if len(text) > maxMetadata {
-		text = ""
+		text = base64.StdEncoding.EncodeToString(wire.AppendClocks(nil, []wire.Clock{{Name: commitsClock, UnixMs: t.commits.Now()}}))
 		if err := t.logClocks(c, logged, clocks); err != nil {
 			c.db.Discard()
 			return nil, err

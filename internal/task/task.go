@@ -51,6 +51,7 @@ type Task struct {
 	clocks     map[string]*state.Clock
 	clockOrder []string
 	streamTime *state.Clock
+	commits    *state.Clock
 	counters   counters
 
 	queues  []*queue
@@ -79,7 +80,7 @@ func Open(cfg Config) (*Task, error) {
 	}
 	t.counters.journal = &t.journal
 	t.ctx = topology.WithMetadata(cfg.Context, &t.meta)
-	t.streamTime = t.Clock("stream")
+	t.streamTime, t.commits = t.Clock("stream"), t.Clock(commitsClock)
 	env := state.Env{Journal: &t.journal, Clock: t.Clock, Time: func() time.Time { return t.meta.Timestamp }, CacheBytes: cfg.CacheBytes}
 	for _, sub := range cfg.Subtopologies {
 		for _, spec := range sub.Stores() {
@@ -111,16 +112,16 @@ func (t *Task) Stores() []state.Store { return t.stores }
 func (t *Task) StoreNamed(name string) state.Store { return t.byName[name] }
 
 // Start wires the graph. positions are the offsets to go on from, by source topic; topics that the task does not read in its partition are
-// missing. clocks is what the last commit's offsets carried; nil means what the DB holds.
+// missing. clocks is what the last commit's offsets carried, nil if they carried none: they are at least as late as those in the DB.
 func (t *Task) Start(positions map[string]int64, clocks []byte) error {
-	if clocks == nil {
-		var err error
-		if clocks, err = t.cfg.DB.Clocks(); err != nil {
-			return t.errorf("read clocks: %w", err)
-		}
+	kept, err := t.cfg.DB.Clocks()
+	if err != nil {
+		return t.errorf("read clocks: %w", err)
 	}
-	if err := t.loadClocks(clocks); err != nil {
-		return err
+	for _, b := range [][]byte{kept, clocks} {
+		if err := t.loadClocks(b); err != nil {
+			return err
+		}
 	}
 	return t.wire(positions)
 }

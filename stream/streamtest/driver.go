@@ -190,11 +190,11 @@ func (in *instance) restore() error {
 	return r.Apply(ends)
 }
 
-// feed queues what the log holds from an offset on.
+// feed queues what the task may read from an offset on.
 func (in *instance) feed(topic string, from int64) {
 	p := in.d.log.partition(topic, in.id.Partition)
-	for i := from; i < int64(len(p.records)); i++ {
-		if !p.records[i].aborted {
+	for i := from; i < int64(p.stable); i++ {
+		if p.records[i].committed {
 			in.task.Add(topic, []topology.Raw{p.records[i].Raw})
 		}
 	}

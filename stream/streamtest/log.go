@@ -15,6 +15,7 @@ type log struct {
 
 type partition struct {
 	records []*record
+	stable  int // what is below it is committed or aborted, and handed out
 	read    int // by an Output
 }
 
@@ -63,25 +64,42 @@ func (l *log) add(o topology.Output) *record {
 	return r
 }
 
-// commit makes what the task produced visible, in the order of production, to outputs and to the tasks that read it.
+// commit makes what the task produced visible, to outputs and to the tasks that read it.
 func (l *log) commit(in *instance) {
-	for _, r := range l.tail[in] {
-		r.committed = true
-		for _, to := range in.d.tasks {
-			if to.reads(r.Topic, r.Partition) && to.task != nil {
-				to.task.Add(r.Topic, []topology.Raw{r.Raw})
-			}
-		}
-	}
-	delete(l.tail, in)
+	l.decide(in, func(r *record) { r.committed = true })
 }
 
 // abort drops what the task produced since its last commit.
 func (l *log) abort(in *instance) {
-	for _, r := range l.tail[in] {
-		r.aborted = true
-	}
+	l.decide(in, func(r *record) { r.aborted = true })
+}
+
+func (l *log) decide(in *instance, mark func(r *record)) {
+	tail := l.tail[in]
 	delete(l.tail, in)
+	for _, r := range tail {
+		mark(r)
+	}
+	for _, r := range tail {
+		l.settle(in.d, r.Topic, r.Partition)
+	}
+}
+
+// settle gives the tasks the records of a partition that they may read now: in order, and none behind one that is not decided yet, as Kafka
+// gives them to a consumer of committed records.
+func (l *log) settle(d *Driver, topic string, n int32) {
+	p := l.partition(topic, n)
+	for ; p.stable < len(p.records); p.stable++ {
+		r := p.records[p.stable]
+		if !r.committed && !r.aborted {
+			return
+		}
+		for _, to := range d.tasks {
+			if r.committed && to.task != nil && to.reads(topic, n) {
+				to.task.Add(topic, []topology.Raw{r.Raw})
+			}
+		}
+	}
 }
 
 func (in *instance) reads(topic string, p int32) bool {

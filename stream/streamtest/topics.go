@@ -89,11 +89,9 @@ func (d *Driver) TrySendRaw(topic string, key, value []byte, at time.Time, heade
 	r.committed = true
 	read := false
 	for _, in := range d.tasks {
-		if in.reads(topic, o.Partition) {
-			in.task.Add(topic, []topology.Raw{r.Raw})
-			read = true
-		}
+		read = read || in.reads(topic, o.Partition)
 	}
+	d.log.settle(d, topic, o.Partition)
 	if !read {
 		d.tb.Fatalf("send to topic %q: the topology does not read it", topic)
 	}
