@@ -17,6 +17,7 @@ import (
 	"fmt"
 	"os"
 	"os/signal"
+	"runtime/pprof"
 	"syscall"
 	"time"
 )
@@ -31,6 +32,7 @@ type settings struct {
 	commit     time.Duration
 	rounds     int
 	topic      string
+	profile    string
 }
 
 func main() {
@@ -43,6 +45,7 @@ func main() {
 	flag.DurationVar(&s.commit, "commit", 100*time.Millisecond, "commit interval")
 	flag.IntVar(&s.rounds, "rounds", 5, "rounds of compare")
 	flag.StringVar(&s.topic, "topic", "bench-in", "input topic")
+	flag.StringVar(&s.profile, "profile", "", "a file for the CPU profile of one run")
 	flag.Parse()
 	ctx, cancel := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
 	defer cancel()
@@ -63,6 +66,17 @@ func run(ctx context.Context, s settings, args []string) error {
 	}
 	if workload != "stateless" && workload != "count" {
 		return fmt.Errorf("workload %q: use stateless or count", workload)
+	}
+	if s.profile != "" {
+		f, err := os.Create(s.profile)
+		if err != nil {
+			return err
+		}
+		defer func() { _ = f.Close() }()
+		if err := pprof.StartCPUProfile(f); err != nil {
+			return err
+		}
+		defer pprof.StopCPUProfile()
 	}
 	var r result
 	var err error

@@ -30,8 +30,8 @@ type producer struct {
 
 	mu   sync.Mutex
 	acks int
-	err  error            // the first record that was refused since the last end
-	ends map[string]ended // of changelogs, by topic and partition of the worker's tasks
+	err  error                    // the first record that was refused since the last end
+	ends map[topicPartition]ended // of changelogs
 }
 
 // ended is where a changelog stands behind a record.
@@ -44,7 +44,7 @@ type ended struct {
 const bufferedBytes = 64 << 20
 
 func newProducer(ctx context.Context, c Config, index int, processID string) (*producer, error) {
-	p := &producer{cfg: c, ends: map[string]ended{}}
+	p := &producer{cfg: c, ends: map[topicPartition]ended{}}
 	opts := append(c.options(fmt.Sprintf("producer-%d", index)),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(10*time.Millisecond), kgo.MaxBufferedRecords(200_000), kgo.MaxBufferedBytes(bufferedBytes),
@@ -129,13 +129,11 @@ func (p *producer) logged(r *kgo.Record, err error) {
 	p.mu.Lock()
 	p.ack(r, err)
 	if err == nil {
-		p.ends[endKey(r.Topic, r.Partition)] = ended{r.Offset + 1, r.LeaderEpoch}
+		p.ends[topicPartition{r.Topic, r.Partition}] = ended{r.Offset + 1, r.LeaderEpoch}
 	}
 	p.mu.Unlock()
 	recycle(r)
 }
-
-func endKey(topic string, partition int32) string { return fmt.Sprintf("%s/%d", topic, partition) }
 
 func (p *producer) ack(r *kgo.Record, err error) {
 	if err == nil {
@@ -170,7 +168,7 @@ func (p *producer) refused() error {
 func (p *producer) end(topic string, partition int32) (ended, bool) {
 	p.mu.Lock()
 	defer p.mu.Unlock()
-	e, ok := p.ends[endKey(topic, partition)]
+	e, ok := p.ends[topicPartition{topic, partition}]
 	return e, ok
 }
 
@@ -230,9 +228,9 @@ func (p *producer) commit(ctx context.Context) (unknown bool, err error) {
 		return false, fmt.Errorf("commit the transaction: %w: no record was accepted", kerr.OperationNotAttempted)
 	}
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		_, answered := errors.AsType[*kerr.Error](err)
-		unknown = !answered || errors.Is(err, kerr.UnknownServerError)
-		return unknown, fmt.Errorf("commit the transaction: %w", err)
+		// Most refusals may answer the client's second attempt, behind a first whose answer was lost.
+		known := errors.Is(err, kerr.OperationNotAttempted) || errors.Is(err, kerr.TransactionAbortable)
+		return !known, fmt.Errorf("commit the transaction: %w", err)
 	}
 	p.reset()
 	return false, nil
