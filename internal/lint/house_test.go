@@ -77,6 +77,7 @@ var house = map[string]room{
 	"cmd":             {floor: 7, publicOnly: true},
 	"examples":        {floor: 7, publicOnly: true, libraries: []string{franz}},
 	"benchmarks":      {floor: 7, publicOnly: true, libraries: []string{anything}},
+	"docs":            {floor: 7, publicOnly: true},
 }
 
 // onlyForTests are rooms that exist for tests. Code of other rooms does not import them.
