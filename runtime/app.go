@@ -23,6 +23,8 @@ type App struct {
 	state stateMachine
 	stats *stats
 	hook  func(point string) // lets a test end the process at a point of a commit
+	// rolledBack tells a test where a task goes on behind an abort; on its worker.
+	rolledBack func(id topology.TaskID, positions map[string]int64)
 
 	// Of a run.
 	ctx      context.Context // ends when tasks must stop
@@ -55,7 +57,8 @@ func New(top *topology.Topology, cfg Config) (*App, error) {
 	cfg = cfg.withDefaults()
 	a := &App{
 		top: top, cfg: cfg, log: cfg.Logger.With("application", cfg.ApplicationID), stats: newStats(), hook: func(string) {},
-		inputs: map[topicPartition]*input{}, fatal: make(chan error, 16),
+		rolledBack: func(topology.TaskID, map[string]int64) {},
+		inputs:     map[topicPartition]*input{}, fatal: make(chan error, 16),
 	}
 	a.state.listen = func(from, to State) {
 		a.log.Info("state changes", "from", from.String(), "to", to.String())
@@ -252,7 +255,7 @@ func (a *App) newConsumer() (*kgo.Client, error) {
 		}
 	}
 	b := &balancer{
-		self: wire.Subscription{ProcessID: a.dir.processID, Workers: uint32(a.cfg.Workers), Signature: a.top.Signature()},
+		self:  wire.Subscription{ProcessID: a.dir.processID, Workers: uint32(a.cfg.Workers), Signature: a.top.Signature()},
 		tasks: a.plan.Tasks, onJoin: a.group.join, onRefused: a.fail,
 	}
 	c, err := kgo.NewClient(append(a.cfg.options("consumer"),

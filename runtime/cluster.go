@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
+	"github.com/weirstream/weir/serde"
 	"github.com/weirstream/weir/topology"
 )
 
@@ -99,10 +100,15 @@ func (cl *cluster) prepare(ctx context.Context, top *topology.Topology) (*topolo
 		}
 	}
 	sinks := top.SinkTopics()
-	if err := cl.load(ctx, append(slices.Clone(external), sinks...)); err != nil {
+	if err := cl.load(ctx, slices.Concat(external, sinks, top.DeadLetterTopics())); err != nil {
 		return nil, err
 	}
 	var errs []error
+	for _, t := range top.DeadLetterTopics() {
+		if _, ok := cl.known(t); !ok {
+			errs = append(errs, &TopicError{t, errors.New("it does not exist: create it, a policy sends dead letters to it")})
+		}
+	}
 	for _, t := range sinks {
 		if _, ok := cl.known(t); !ok && !slices.Contains(external, t) {
 			errs = append(errs, &TopicError{t, errors.New("it does not exist: create it, the topology writes to it")})
@@ -167,6 +173,9 @@ func (cl *cluster) partitionsOf(ctx context.Context, topic string) (int32, error
 	ctx, cancel := context.WithTimeout(ctx, cl.cfg.RequestTimeout)
 	defer cancel()
 	if err := cl.load(ctx, []string{topic}); err != nil {
+		if c := classify(err); c == retry || c == abort {
+			err = serde.Unavailable(err) // no fault of the record: its partition waits
+		}
 		return 0, err
 	}
 	if n, ok := cl.known(topic); ok {

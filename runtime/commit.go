@@ -60,7 +60,9 @@ func (w *worker) commit(force bool) error {
 	if len(tasks) == 0 {
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), w.app.cfg.RequestTimeout)
+	w.busy.Store(true)
+	defer w.busy.Store(false)
+	ctx, cancel := context.WithTimeout(w.app.ctx, w.app.cfg.RequestTimeout)
 	defer cancel()
 	unknown, err := false, error(nil)
 	switch {
@@ -70,7 +72,7 @@ func (w *worker) commit(force bool) error {
 		err = w.commitOffsets(ctx, tasks)
 	}
 	if err != nil {
-		return w.recover(ctx, tasks, unknown, err)
+		return w.recover(tasks, unknown, err)
 	}
 	return w.apply(tasks)
 }
@@ -193,6 +195,7 @@ func offsetsOf(tasks []prepared) []offset {
 // apply writes what is committed to the tasks' stores.
 func (w *worker) apply(tasks []prepared) error {
 	now := time.Now()
+	w.app.stats.commit()
 	for i, p := range tasks {
 		if i > 0 {
 			w.app.hook(pointBetween)
@@ -220,25 +223,29 @@ func (w *worker) apply(tasks []prepared) error {
 
 // recover brings the worker back to its last commit behind one that failed. If nobody knows whether a transaction was committed, the offsets in the group
 // tell: they are as sent, or as before.
-func (w *worker) recover(ctx context.Context, tasks []prepared, unknown bool, cause error) error {
-	if classify(cause) == fatal && !unknown {
-		return errors.Join(cause, w.abort(cause))
-	}
+func (w *worker) recover(tasks []prepared, unknown bool, cause error) error {
 	if !unknown {
-		return w.abort(cause)
+		err := w.abort(cause)
+		if classify(cause) == fatal {
+			return errors.Join(cause, err)
+		}
+		return err
 	}
 	w.log.Warn("a commit's outcome is unknown, asking the group", "err", cause)
-	if err := w.replaceProducer(ctx); err != nil {
+	done := false
+	err := w.insist("find out whether a transaction was committed", func(ctx context.Context) (err error) {
+		if err = w.replaceProducer(ctx); err == nil {
+			done, err = w.wasCommitted(ctx, tasks)
+		}
 		return err
-	}
-	done, err := w.wasCommitted(ctx, tasks)
-	if err != nil {
+	})
+	switch {
+	case err != nil:
 		return err
-	}
-	if done {
+	case done:
 		return w.apply(tasks)
 	}
-	return w.rollback(ctx)
+	return w.abort(cause)
 }
 
 // wasCommitted tells whether the group's offsets are those of the commit.
@@ -266,14 +273,38 @@ func (w *worker) wasCommitted(ctx context.Context, tasks []prepared) (bool, erro
 func (w *worker) abort(cause error) error {
 	w.log.Warn("rolling back to the last commit", "err", cause)
 	w.app.stats.aborted()
-	ctx, cancel := context.WithTimeout(context.Background(), w.app.cfg.RequestTimeout)
-	defer cancel()
-	if err := w.prod.abort(ctx); err != nil || classify(cause) == fenced {
-		if err := w.replaceProducer(ctx); err != nil {
-			return err
+	w.busy.Store(true)
+	defer w.busy.Store(false)
+	replace := classify(cause) == fenced
+	return w.insist("roll back", func(ctx context.Context) error {
+		if replace = replace || w.prod.abort(ctx) != nil; replace {
+			if err := w.replaceProducer(ctx); err != nil {
+				return err
+			}
+			replace = false
+		}
+		return w.rollback(ctx)
+	})
+}
+
+// insist runs f again and again while it is the cluster that does not answer, each time for RequestTimeout at most, until the application stops. f must
+// bear to be run again.
+func (w *worker) insist(what string, f func(ctx context.Context) error) error {
+	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
+		ctx, cancel := context.WithTimeout(w.app.ctx, w.app.cfg.RequestTimeout)
+		err := f(ctx)
+		cancel()
+		if err == nil {
+			return nil
+		}
+		if c := classify(err); c != retry && c != abort || w.app.stopping.Load() {
+			return fmt.Errorf("%s: %w", what, err)
+		}
+		w.log.Warn(what+", trying again", "err", err)
+		if !sleep(w.app.ctx, wait) {
+			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
-	return w.rollback(ctx)
 }
 
 // replaceProducer makes a new producer with the same id: that aborts the transaction that the old one may have left open.
@@ -303,6 +334,7 @@ func (w *worker) rollback(ctx context.Context) error {
 			return fmt.Errorf("roll back: %w", err)
 		}
 		w.app.rewind(r, at.offsets)
+		w.app.rolledBack(r.id, at.offsets)
 	}
 	return nil
 }

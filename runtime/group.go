@@ -186,12 +186,12 @@ func (g *group) open(ctx context.Context, o *owned) {
 	}
 	// When ctx ends, the call may still come to run: whoever claims the task first has it.
 	var claimed atomic.Bool
-	called := o.worker.do(ctx, func() {
+	o.worker.do(ctx, func() {
 		if claimed.CompareAndSwap(false, true) {
 			o.worker.install(r)
 		}
 	})
-	if !called && claimed.CompareAndSwap(false, true) {
+	if claimed.CompareAndSwap(false, true) {
 		r.cancel()
 		_ = r.db.Close()
 		a.dir.released(o.plan.ID)
@@ -373,16 +373,26 @@ func (g *group) take(lost map[string][]int32) map[*worker][]topology.TaskID {
 	return ids
 }
 
-// eachWorker runs f at a record boundary of each worker, side by side, and waits for as long as the group does.
+// eachWorker runs f at a record boundary of each worker, side by side, and waits for it: for a user function half as long as the group does, for the
+// cluster as long as it takes. The group may give this member up meanwhile; then nothing that it has not committed counts.
 func (g *group) eachWorker(ids map[*worker][]topology.TaskID, f func(w *worker, ids []topology.TaskID) error) {
-	limit, cancel := context.WithTimeout(context.Background(), min(g.app.cfg.RebalanceTimeout/2, 20*time.Second))
-	defer cancel()
+	patience := min(g.app.cfg.RebalanceTimeout/2, 20*time.Second)
 	var done sync.WaitGroup
 	for w, mine := range ids {
 		done.Go(func() {
 			var err error
-			if !w.do(limit, func() { err = f(w, mine) }) {
-				err = fmt.Errorf("worker %d does not come to a record's end: a user function blocks for longer than the group waits", w.index)
+			called := w.post(func() { err = f(w, mine) })
+			for waiting := true; waiting; {
+				select {
+				case <-called:
+					waiting = false
+				case <-time.After(patience):
+					if !w.busy.Load() {
+						g.app.fail(fmt.Errorf("worker %d does not come to a record's end: a user function blocks for longer than the group waits", w.index))
+						return
+					}
+					w.log.Warn("the group waits for a worker, which waits for the cluster")
+				}
 			}
 			if err != nil {
 				g.app.fail(err)

@@ -252,7 +252,9 @@ func TestKill_LosesAndDuplicatesNothing(t *testing.T) {
 		children[i] = startChild(t, plan(i))
 	}
 	send()
-	b.Eventually("everything is counted", func() bool { return committedOf(b, names.Counts) >= int64(sent) && committedOf(b, names.Windows) >= int64(sent) })
+	b.Eventually("everything is counted", func() bool {
+		return committedOf(b, names.Counts) >= int64(sent) && committedOf(b, names.Windows) >= int64(sent)
+	})
 	for _, c := range children {
 		_ = c.stdin.Close()
 		require.NoError(t, <-c.done, c.logs.String())

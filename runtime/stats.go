@@ -73,10 +73,16 @@ func (s *stats) started(id topology.TaskID, positions map[string]int64) {
 	}
 }
 
-func (s *stats) committed(id topology.TaskID, c *task.Commit, counts []task.Count) {
+func (s *stats) commit() {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	s.s.Commits++
+}
+
+// committed notes a task's part in a commit.
+func (s *stats) committed(id topology.TaskID, c *task.Commit, counts []task.Count) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
 	for _, o := range c.Offsets {
 		k := inputKey{id, o.Topic}
 		s.s.Processed += o.Offset - s.at[k]

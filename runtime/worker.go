@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"slices"
 	"sync"
+	"sync/atomic"
 	"time"
 
 	"github.com/weirstream/weir/internal/task"
@@ -24,8 +25,10 @@ type worker struct {
 
 	mu    sync.Mutex
 	inbox []delivery
-	calls []func()
+	calls []call
+	ended bool // calls are not answered any more
 	wake  chan struct{}
+	busy  atomic.Bool // a commit or a rollback is on its way
 
 	tasks      []*running
 	lastCommit time.Time
@@ -62,15 +65,30 @@ func (w *worker) deliver(d delivery) {
 	w.poke()
 }
 
-// do runs f on the worker's goroutine, between two records, and returns when it is done, or false when ctx ended first: f may still run then.
-func (w *worker) do(ctx context.Context, f func()) bool {
-	done := make(chan struct{})
+// A call is a function that the worker runs between two records.
+type call struct {
+	f    func()
+	done chan struct{}
+}
+
+// post lets f run on the worker's goroutine, between two records. The result is closed when it has run, or when the worker has ended without.
+func (w *worker) post(f func()) <-chan struct{} {
+	c := call{f, make(chan struct{})}
 	w.mu.Lock()
-	w.calls = append(w.calls, func() { defer close(done); f() })
+	if w.ended {
+		close(c.done)
+	} else {
+		w.calls = append(w.calls, c)
+	}
 	w.mu.Unlock()
 	w.poke()
+	return c.done
+}
+
+// do is post, and returns when f is done, or false when ctx ended first: f may still run then.
+func (w *worker) do(ctx context.Context, f func()) bool {
 	select {
-	case <-done:
+	case <-w.post(f):
 		return true
 	case <-ctx.Done():
 		return false
@@ -91,6 +109,7 @@ const stepsPerTurn = 256
 // group and the stop wait for that.
 func (w *worker) run(ctx context.Context) {
 	w.lastCommit, w.lastFlush = time.Now(), time.Now()
+	defer w.end()
 	failed := false
 	for ctx.Err() == nil {
 		w.receive()
@@ -111,6 +130,17 @@ func (w *worker) run(ctx context.Context) {
 	}
 }
 
+// end lets go of those who wait for calls.
+func (w *worker) end() {
+	w.mu.Lock()
+	defer w.mu.Unlock()
+	w.ended = true
+	for _, c := range w.calls {
+		close(c.done)
+	}
+	w.calls = nil
+}
+
 // receive runs calls and queues deliveries.
 func (w *worker) receive() {
 	w.mu.Lock()
@@ -119,7 +149,7 @@ func (w *worker) receive() {
 	w.mu.Unlock()
 	for _, d := range inbox {
 		r := w.taskOf(d.in.id)
-		if r == nil || d.epoch != r.epoch {
+		if r == nil || d.epoch != r.epoch || !slices.Contains(r.inputs, d.in) {
 			d.in.buffered.Add(-int64(len(d.raws)))
 			continue
 		}
@@ -129,8 +159,9 @@ func (w *worker) receive() {
 		d.in.buffered.Add(queued - d.in.queued - int64(len(d.raws))) // those that came twice
 		d.in.queued = queued
 	}
-	for _, f := range calls {
-		f()
+	for _, c := range calls {
+		c.f()
+		close(c.done)
 	}
 }
 
@@ -268,11 +299,10 @@ func (w *worker) giveUp(ids []topology.TaskID) error {
 
 // lose removes tasks without a commit: the group has given them to others already.
 func (w *worker) lose(ids []topology.TaskID) error {
-	err := w.abort(fmt.Errorf("the group has taken partitions away"))
 	for _, id := range ids {
 		if r := w.taskOf(id); r != nil {
 			w.remove(r)
 		}
 	}
-	return err
+	return w.abort(errors.New("the group has taken partitions away"))
 }

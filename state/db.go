@@ -14,6 +14,7 @@ import (
 //
 //	0 'n' name    number of the store of that name, two bytes
 //	0 'c' name    Checkpoint of the store's changelog
+//	0 'l' name    layout of the store's rows, a text
 //	0 'k'         the task's clocks, an encoding of the task's own
 //
 // A DB is for one goroutine.
@@ -31,8 +32,9 @@ func NewDB(disk, mem Engine) (*DB, error) {
 	}
 	for it.Next() {
 		if len(it.Value()) != 2 {
+			err := fmt.Errorf("list stores: number of store %q has %d bytes, want 2", it.Key()[3:], len(it.Value()))
 			_ = it.Close()
-			return nil, fmt.Errorf("list stores: number of store %q has %d bytes, want 2", it.Key()[3:], len(it.Value()))
+			return nil, err
 		}
 		db.numbers[string(it.Key()[3:])] = binary.BigEndian.Uint16(it.Value())
 	}
@@ -43,11 +45,15 @@ func NewDB(disk, mem Engine) (*DB, error) {
 	return db, it.Close()
 }
 
-// Open returns the store of the descriptor. env is copied.
+// Open returns the store of the descriptor. env is copied. Rows that lie there in another layout (that of a window store depends on its retention
+// and on how its results are emitted) are wiped, to be restored from the changelog.
 func (db *DB) Open(spec Spec, env Env) (Store, error) {
 	info := spec.Info()
 	n, err := db.number(info.Name)
 	if err != nil {
+		return nil, err
+	}
+	if err := db.checkLayout(info); err != nil {
 		return nil, err
 	}
 	env.table = table{engine: db.engine(info.InMemory), prefix: binary.BigEndian.AppendUint16(nil, n)}
@@ -56,6 +62,35 @@ func (db *DB) Open(spec Spec, env Env) (Store, error) {
 		return nil, fmt.Errorf("open store %q: %w", info.Name, err)
 	}
 	return st, nil
+}
+
+// checkLayout compares the layout of the rows that are there with the descriptor's.
+func (db *DB) checkLayout(info Info) error {
+	e, key := db.engine(info.InMemory), metaKey('l', info.Name)
+	was, ok, err := e.Get(nil, key)
+	if err != nil {
+		return fmt.Errorf("read layout of store %q: %w", info.Name, err)
+	}
+	if ok && string(was) == info.Layout {
+		return nil
+	}
+	if ok && !info.Changelog {
+		return fmt.Errorf("open store %q: its rows have the layout %q, the descriptor says %q, and there is no changelog to rebuild them from: "+
+			"give the store another name", info.Name, was, info.Layout)
+	}
+	if ok {
+		if err := db.Wipe(info); err != nil {
+			return err
+		}
+	}
+	b := e.NewBatch()
+	if err := b.Put(key, []byte(info.Layout)); err != nil {
+		return fmt.Errorf("write layout of store %q: %w", info.Name, err)
+	}
+	if err := e.Apply(b); err != nil {
+		return fmt.Errorf("write layout of store %q: %w", info.Name, err)
+	}
+	return nil
 }
 
 func (db *DB) engine(inMemory bool) Engine {

@@ -4,6 +4,7 @@ package state
 // Release when the record went through and Undo when it failed.
 type Journal struct {
 	touched []undoer
+	broken  error
 }
 
 // An undoer has changed since the last Release or Undo.
@@ -22,12 +23,23 @@ func (j *Journal) Release() {
 	j.touched = j.touched[:0]
 }
 
+// Broken is the first error that the engine of a store has given since the last Undo, nil if none did. It is for the task: user code that
+// swallows such an error must not make the record pass.
+func (j *Journal) Broken() error { return j.broken }
+
+func (j *Journal) fail(err error) error {
+	if j.broken == nil {
+		j.broken = err
+	}
+	return err
+}
+
 // Undo takes back what changed since the last call of Release or Undo.
 func (j *Journal) Undo() {
 	for _, u := range j.touched {
 		u.undo()
 	}
-	j.touched = j.touched[:0]
+	j.touched, j.broken = j.touched[:0], nil
 }
 
 // NoTime is the reading of a clock that nothing has advanced yet.

@@ -56,6 +56,7 @@ type row[V any] struct {
 	key    string
 	value  V
 	bytes  []byte
+	weight int64 // of the value: the length of its encoding
 	ts     int64
 	state  rowState
 	dirty  bool
@@ -74,6 +75,11 @@ func newOverlay[K, V any](info Info, c codec[K, V], env *Env) *overlay[V] {
 	}
 }
 
+// broken makes an EngineError and notes it for the task.
+func (o *overlay[V]) broken(op string, err error) error {
+	return o.journal.fail(&EngineError{Op: op, Store: o.info.Name, Err: err})
+}
+
 // find returns the row of key, read from the engine if need be; it is absent or present.
 func (o *overlay[V]) find(key []byte) (*row[V], error) {
 	r := o.row(key)
@@ -84,7 +90,7 @@ func (o *overlay[V]) find(key []byte) (*row[V], error) {
 	n := len(o.scratch)
 	b, ok, err := o.table.engine.Get(o.scratch, o.scratch[:n:n])
 	if err != nil {
-		return nil, &EngineError{Op: "read", Store: o.info.Name, Err: err}
+		return nil, o.broken("read", err)
 	}
 	o.scratch = b
 	if !ok {
@@ -98,12 +104,13 @@ func (o *overlay[V]) find(key []byte) (*row[V], error) {
 	r.ts = ts
 	if o.decoded {
 		if r.value, err = o.value.Decode(v); err != nil {
-			return nil, &EngineError{Op: "decode row of", Store: o.info.Name, Err: err}
+			return nil, o.broken("decode row of", err)
 		}
 	} else {
 		r.bytes = append([]byte(nil), v...)
 	}
-	r.state = present
+	r.weight, r.state = int64(len(v)), present
+	o.youngBytes += r.weight
 	return r, nil
 }
 
@@ -118,7 +125,8 @@ func (o *overlay[V]) row(key []byte) *row[V] {
 	} else {
 		delete(o.old, r.key)
 	}
-	if o.youngBytes > o.limitBytes/2 {
+	// A turn carries the dirty rows over: it must not come more often than they are many.
+	if o.youngBytes > max(o.limitBytes/2, o.dirtyBytes) {
 		o.turn()
 	}
 	o.young[r.key] = r
@@ -138,7 +146,14 @@ func (o *overlay[V]) turn() {
 
 // size is the approximate memory of a row with its place in a map.
 func (o *overlay[V]) size(r *row[V]) int64 {
-	return int64(unsafe.Sizeof(*r)) + 32 + int64(len(r.key)) + int64(len(r.bytes))
+	return int64(unsafe.Sizeof(*r)) + 32 + int64(len(r.key)) + r.weight
+}
+
+// weigh notes the length of a dirty row's value.
+func (o *overlay[V]) weigh(r *row[V], n int64) {
+	o.youngBytes += n - r.weight
+	o.dirtyBytes += n - r.weight
+	r.weight = n
 }
 
 // read returns the value of a present row, which the caller may change.
@@ -146,7 +161,7 @@ func (o *overlay[V]) read(r *row[V]) (V, error) {
 	if !o.decoded {
 		v, err := o.value.Decode(r.bytes)
 		if err != nil {
-			err = &EngineError{Op: "decode row of", Store: o.info.Name, Err: err}
+			err = o.broken("decode row of", err)
 		}
 		return v, err
 	}
@@ -174,6 +189,7 @@ func (o *overlay[V]) put(r *row[V], v V, ts int64) error {
 		r.bytes = slices.Clone(b)
 	}
 	r.ts, r.state = ts, present
+	o.weigh(r, int64(len(b)))
 	return nil
 }
 
@@ -182,6 +198,7 @@ func (o *overlay[V]) remove(r *row[V], ts int64) {
 	o.save(r)
 	var zero V
 	r.value, r.bytes, r.ts, r.state = zero, nil, ts, absent
+	o.weigh(r, 0)
 }
 
 // save notes the row for an undo and marks it dirty.
@@ -206,6 +223,7 @@ func (o *overlay[V]) undo() {
 	for i := len(o.saved) - 1; i >= 0; i-- {
 		s := &o.saved[i]
 		listed := s.row.listed
+		o.weigh(s.row, s.before.weight)
 		*s.row = s.before
 		s.row.listed = listed
 	}
@@ -249,7 +267,7 @@ func (o *overlay[V]) write(w *Writer, r *row[V], logKey func(dst, key []byte) []
 		err = w.batch.Delete(w.key)
 	}
 	if err != nil {
-		return &EngineError{Op: "write", Store: o.info.Name, Err: err}
+		return o.broken("write", err)
 	}
 	if w.Changelog == nil {
 		return nil
@@ -271,7 +289,11 @@ func (o *overlay[V]) committed() {
 	}
 	clear(o.dirty)
 	o.dirty, o.dirtyBytes, o.order = o.dirty[:0], 0, nil
-	if o.youngBytes > o.limitBytes/2 {
+	if o.limitBytes <= 0 {
+		clear(o.young)
+		clear(o.old)
+		o.youngBytes = 0
+	} else if o.youngBytes > o.limitBytes/2 {
 		o.turn()
 	}
 }
@@ -288,7 +310,7 @@ func (o *overlay[V]) reset() {
 // split takes an engine's row apart: eight bytes of timestamp, then the value.
 func (o *overlay[V]) split(b []byte) (value []byte, ts int64, err error) {
 	if len(b) < 8 {
-		return nil, 0, &EngineError{Op: "read", Store: o.info.Name, Err: fmt.Errorf("a row of %d bytes has no timestamp", len(b))}
+		return nil, 0, o.broken("read", fmt.Errorf("a row of %d bytes has no timestamp", len(b)))
 	}
 	return b[8:], int64(binary.BigEndian.Uint64(b)), nil
 }

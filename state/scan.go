@@ -25,15 +25,23 @@ func (o *overlay[V]) scan(lo, hi []byte, reverse bool) iter.Seq2[scanned[V], err
 		}
 		it, err := o.table.engine.Iterate(o.table.key(nil, lo), end, reverse)
 		if err != nil {
-			yield(scanned[V]{}, &EngineError{Op: "scan", Store: o.info.Name, Err: err})
+			yield(scanned[V]{}, o.broken("scan", err))
 			return
 		}
+		// The loop may end with a panic.
+		open := true
+		defer func() {
+			if open {
+				_ = it.Close()
+			}
+		}()
 		err = o.merge(dirty, it, reverse, yield)
+		open = false
 		if closeErr := it.Close(); err == nil && closeErr != nil {
 			err = closeErr
 		}
 		if err != nil && err != errStopped {
-			yield(scanned[V]{}, &EngineError{Op: "scan", Store: o.info.Name, Err: err})
+			yield(scanned[V]{}, o.broken("scan", err))
 		}
 	}
 }
@@ -119,7 +127,7 @@ func (o *overlay[V]) open(s scanned[V]) (v V, ts int64, err error) {
 		return v, 0, err
 	}
 	if v, err = o.value.Decode(b); err != nil {
-		return v, 0, &EngineError{Op: "decode row of", Store: o.info.Name, Err: err}
+		return v, 0, o.broken("decode row of", err)
 	}
 	return v, ts, nil
 }

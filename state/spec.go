@@ -40,13 +40,15 @@ type Info struct {
 	Changelog bool
 	// Retention is how long a window store keeps a window, counted from its start in stream time. 0 for other kinds.
 	Retention time.Duration
+	// Layout says how rows lie in the engine. It is local: changelogs do not depend on it.
+	Layout string
 }
 
 // Validate reports everything that is wrong with the descriptor.
 func (i Info) Validate() error {
 	var errs []error
 	if !durableName.MatchString(i.Name) {
-		errs = append(errs, fmt.Errorf("store name %q: use 1 to 200 of the characters a-z, 0-9, '.', '_' and '-'", i.Name))
+		errs = append(errs, fmt.Errorf("store name %q: use 1 to 200 of the characters a-z, A-Z, 0-9, '.', '_' and '-', a letter or digit first", i.Name))
 	}
 	if i.Kind == KindWindow && i.Retention <= 0 {
 		errs = append(errs, fmt.Errorf("window store %q: retention is %v: set it with Retention", i.Name, i.Retention))
@@ -72,10 +74,14 @@ type settings struct {
 }
 
 func (s settings) info(kind Kind, k, v reflect.Type) Info {
-	return Info{
+	i := Info{
 		Name: s.name, Kind: kind, KeyType: k.String(), ValueType: v.String(),
-		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention,
+		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention, Layout: "key",
 	}
+	if kind == KindWindow {
+		i.Layout = s.layout().String()
+	}
+	return i
 }
 
 // codec turns the rows of a store into bytes and back, and knows whether values may be kept decoded.

@@ -66,7 +66,7 @@ func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
 	}
 	return &WindowStore[K, V]{
 		overlay: newOverlay(s.Info(), c, env), key: c.key, time: env.Time, clock: env.Clock("store/" + s.name),
-		layout: windowLayout{timeFirst: s.timeFirst, segmentMs: max(s.retention.Milliseconds()/2, 60_000)},
+		layout: s.layout(),
 		hold:   math.MaxInt64,
 	}, nil
 }

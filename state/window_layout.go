@@ -18,6 +18,19 @@ type windowLayout struct {
 	segmentMs int64
 }
 
+// layout is that of the descriptor's rows.
+func (s settings) layout() windowLayout {
+	return windowLayout{timeFirst: s.timeFirst, segmentMs: max(s.retention.Milliseconds()/2, 60_000)}
+}
+
+// String names the layout, for the DB to notice that another was used before.
+func (l windowLayout) String() string {
+	if l.timeFirst {
+		return "start, key"
+	}
+	return fmt.Sprintf("segment of %d ms, key, start", l.segmentMs)
+}
+
 // lead is the number that a key with this start begins with.
 func (l windowLayout) lead(start int64) int64 {
 	if l.timeFirst {

@@ -288,7 +288,7 @@ func TestBuild_TakesEmptyHandlesWithoutAPanic(t *testing.T) {
 	g.Count(numberStore("counts"))
 	w := g.Window(stream.Tumbling{Size: time.Second}).Count(windowStore("windows"))
 	w.Filter(func(stream.Windowed[string], int64) bool { return true }).
-		MapValues(func(_ stream.Windowed[string], n int64) int64 { return n }).ToStream(windowLabel).To(numbers("out"))
+		MapValuesWithKey(func(_ stream.Windowed[string], n int64) int64 { return n }).ToStream(windowLabel).To(numbers("out"))
 	w.To(stream.NewTopic("out", serde.TimeWindowed(serde.String(), time.Second), decimal()))
 	s.GroupBy(byValue, through("r")).Reduce(plus, lineStore("reduced"))
 	_, err := stream.NewBuilder().Build()

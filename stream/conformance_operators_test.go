@@ -116,7 +116,7 @@ func (in *interpreter) windowAggregate(n *conformanceNode) {
 	var t stream.WindowedTable[text, text]
 	switch n.Fn {
 	case "count":
-		t = w.Count(state.Window(in.name("store"), texts, serde.Int64())).MapValues(windowNumber)
+		t = w.Count(state.Window(in.name("store"), texts, serde.Int64())).MapValues(number)
 	case "reduce":
 		t = w.Reduce(reduced, state.Window(in.name("store"), texts, texts))
 	default:

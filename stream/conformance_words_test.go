@@ -116,8 +116,6 @@ func addedUnlessX(k, v, a text) text {
 
 func number(n int64) text { return textOf(strconv.FormatInt(n, 10)) }
 
-func windowNumber(_ stream.Windowed[text], n int64) text { return number(n) }
-
 // windowText is the key of a window's result.
 func windowText(w stream.Windowed[text]) text {
 	at := func(ms int64) string { return strconv.FormatInt(ms, 10) }

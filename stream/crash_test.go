@@ -407,6 +407,28 @@ func TestRestart_KeepsMoreClocksThanAnOffsetCarries(t *testing.T) {
 	require.Len(t, read(d, "out"), 100)
 }
 
+func TestRestart_KeepsManyClocksOfACommitThatWroteNothing(t *testing.T) {
+	t.Parallel()
+	b := stream.NewBuilder()
+	s := b.Stream(lines("in"))
+	s.Filter(hasA).ToTable(lineStore("last"))
+	fired := 0
+	for i := range 100 {
+		s.Process(func(n *lineNode) (lineFunc, error) {
+			n.EveryStreamTime(in(100), func(time.Time) error { fired++; return nil })
+			return func(context.Context, lineRecord) error { return nil }, nil
+		}, stream.Named(fmt.Sprintf("%s-%d", strings.Repeat("long", 10), i)))
+	}
+	d := start(t, b)
+	feed(t, d, "in", "k=a@150", "k=quiet@250")
+	require.Equal(t, 200, fired)
+	d.Crash()
+	d.LoseDisk()
+	d.Restart()
+	feed(t, d, "in", "k=quiet@260")
+	require.Equal(t, 200, fired)
+}
+
 func TestRestart_ReadsAnUnloggedStoreOnItsDiskOnly(t *testing.T) {
 	t.Parallel()
 	kept, lost := numberStore("kept").WithoutChangelog(), numberStore("lost").WithoutChangelog().InMemory()

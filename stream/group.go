@@ -17,11 +17,11 @@ type Grouped[K, V any] struct {
 }
 
 // GroupByKey groups the stream by its key, which it must be partitioned by.
-func (s Stream[K, V]) GroupByKey(opts ...Option) Grouped[K, V] {
+func (s Stream[K, V]) GroupByKey() Grouped[K, V] {
 	if !s.ok() {
 		return Grouped[K, V]{}
 	}
-	s.rekey.check(s.b, node("group-by-key", opts), reflect.TypeFor[K]())
+	s.rekey.check(s.b, node("group-by-key", nil), reflect.TypeFor[K]())
 	return Grouped[K, V]{s.b, s.port, s.nulls}
 }
 
@@ -32,7 +32,7 @@ func (s Stream[K, V]) GroupBy[K2 any](f func(K, V) K2, via Repartition[K2, V], o
 	if !s.ok() {
 		return Grouped[K2, V]{}
 	}
-	r := s.SelectKey(f, opts...).Repartition(via)
+	r := s.SelectKey(f, opts...).Repartition(via, opts...)
 	return Grouped[K2, V]{r.b, r.port, s.nulls}
 }
 

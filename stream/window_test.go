@@ -191,7 +191,7 @@ func TestWindowedTable_FiltersAndMapsItsRows(t *testing.T) {
 	b := stream.NewBuilder()
 	b.Stream(lines("in")).GroupByKey().Window(stream.Tumbling{Size: in(10)}).Count(windowStore("counts")).
 		Filter(func(w stream.Windowed[string], n int64) bool { return w.Key != "no" && n > 0 && n%2 == 0 }).
-		MapValues(func(w stream.Windowed[string], n int64) int64 { return n * 100 }).
+		MapValuesWithKey(func(w stream.Windowed[string], n int64) int64 { return n * 100 }).
 		ToStream(windowLabel).To(numbers("out"))
 	d := start(t, b)
 	feed(t, d, "in", "k=a@1", "k=b@2", "k=c@3", "no=a@4", "no=b@5", "k=d@6")

@@ -25,7 +25,15 @@ func (t WindowedTable[K, V]) Filter(f func(Windowed[K], V) bool, opts ...Option)
 //
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: f never sees a deleted row; a nil pointer that it returns deletes
 // the row downstream.
-func (t WindowedTable[K, V]) MapValues[V2 any](f func(Windowed[K], V) V2, opts ...Option) WindowedTable[K, V2] {
+func (t WindowedTable[K, V]) MapValues[V2 any](f func(V) V2, opts ...Option) WindowedTable[K, V2] {
+	if t.b == nil {
+		return WindowedTable[K, V2]{}
+	}
+	return WindowedTable[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts), func(_ Windowed[K], v V) V2 { return f(v) })}
+}
+
+// MapValuesWithKey is MapValues with a function that sees key and window. Key, Time, State, Errors, Nulls: as MapValues.
+func (t WindowedTable[K, V]) MapValuesWithKey[V2 any](f func(Windowed[K], V) V2, opts ...Option) WindowedTable[K, V2] {
 	if t.b == nil {
 		return WindowedTable[K, V2]{}
 	}

@@ -86,7 +86,7 @@ func (t topicInfo) validate() error {
 	case t.name == "" && !t.valid:
 		return fmt.Errorf("the topic's descriptor is empty: make it with NewTopic or NewRepartition")
 	case t.internal && !durableName.MatchString(t.name):
-		return fmt.Errorf("repartition name %q: use 1 to 150 of the characters a-z, 0-9, '.', '_' and '-'", t.name)
+		return fmt.Errorf("repartition name %q: use 1 to 150 of the characters a-z, A-Z, 0-9, '.', '_' and '-', a letter or digit first", t.name)
 	case !topicName.MatchString(t.name) || t.name == "." || t.name == "..":
 		return fmt.Errorf("topic name %q: use 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'", t.name)
 	case !t.valid:

@@ -131,6 +131,28 @@ func (t *Topology) DeadLetterSources() []string {
 	return topics
 }
 
+// DeadLetterTopics are the topics that policies send dead letters to by name.
+func (t *Topology) DeadLetterTopics() []string {
+	var topics []string
+	for _, p := range t.policies() {
+		for _, name := range dlq.Topics(p) {
+			if !slices.Contains(topics, name) {
+				topics = append(topics, name)
+			}
+		}
+	}
+	return topics
+}
+
+// policies are all that may decide about a record.
+func (t *Topology) policies() []dlq.Policy {
+	all := []dlq.Policy{t.fallback}
+	for _, n := range t.nodes {
+		all = append(all, n.policy)
+	}
+	return all
+}
+
 // maySend asks the policy about the failures that there can be; policies are pure.
 func maySend(p dlq.Policy) bool {
 	if p == nil {
