@@ -201,7 +201,10 @@ func (w *worker) apply(tasks []prepared) error {
 			w.app.hook(pointBetween)
 		}
 		err := p.r.task.Committed(p.c, func(store string) (state.Checkpoint, bool) {
-			e, ok := p.ends[store]
+			if e, ok := p.ends[store]; ok {
+				p.r.ends[store] = e
+			}
+			e, ok := p.r.ends[store]
 			return w.app.checkpoint(topology.ChangelogTopic(w.app.cfg.ApplicationID, store), e, now), ok
 		})
 		if err != nil {

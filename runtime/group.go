@@ -221,7 +221,7 @@ func (a *App) openTask(ctx context.Context, o *owned) (*running, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &running{id: o.plan.ID, db: db, inputs: o.inputs}
+	r := &running{id: o.plan.ID, db: db, inputs: o.inputs, ends: map[string]ended{}}
 	fail := func(err error) (*running, error) {
 		_ = db.Close()
 		a.dir.released(o.plan.ID)

@@ -40,6 +40,7 @@ func (a *App) restore(ctx context.Context, r *running) error {
 		if err := a.prepareRestore(ctx, r, x); err != nil {
 			return err
 		}
+		r.ends[info.Name] = ended{x.position, x.epoch}
 		if x.position < x.end {
 			all = append(all, x)
 		} else if x.wiped {
@@ -54,6 +55,7 @@ func (a *App) restore(ctx context.Context, r *running) error {
 		return err
 	}
 	for _, x := range all {
+		r.ends[x.store.Info().Name] = ended{x.position, x.epoch}
 		a.stats.restored(x.records, x.wiped)
 		a.log.Info("restored a store", "task", r.id, "store", x.store.Info().Name, "records", x.records, "to", x.position, "took", time.Since(started))
 	}
@@ -236,6 +238,23 @@ func (a *App) restoredTo(all []*restoring) map[string]state.Checkpoint {
 		out[x.store.Info().Name] = a.checkpoint(x.topic, ended{x.position, x.epoch}, time.Now())
 	}
 	return out
+}
+
+// confirm writes the checkpoints of a task that is about to be closed once more, as of now.
+func (a *App) confirm(r *running) {
+	c, now := r.db.Begin(), time.Now()
+	for _, st := range r.task.Stores() {
+		info := st.Info()
+		if e, ok := r.ends[info.Name]; ok {
+			if err := c.SaveCheckpoint(info, a.checkpoint(topology.ChangelogTopic(a.cfg.ApplicationID, info.Name), e, now)); err != nil {
+				c.Discard()
+				return // those of the last commit stand
+			}
+		}
+	}
+	if err := c.Apply(); err != nil {
+		a.log.Warn("confirm checkpoints", "task", r.id, "err", err)
+	}
 }
 
 // checkpoint is the position in a changelog, as it is kept beside the rows.

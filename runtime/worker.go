@@ -51,6 +51,9 @@ type running struct {
 	inputs []*input
 	cancel context.CancelFunc
 	epoch  int64 // deliveries of another one are of before a rollback
+	// ends are how far each store has applied its changelog. Every commit writes them all, also those that have not moved: a checkpoint must not
+	// grow old while the store is up to date.
+	ends map[string]ended
 }
 
 func newWorker(a *App, index int) *worker {
@@ -279,6 +282,7 @@ func (w *worker) remove(r *running) {
 	w.tasks = slices.DeleteFunc(w.tasks, func(x *running) bool { return x == r })
 	r.cancel()
 	w.app.stats.closed(r.id)
+	w.app.confirm(r)
 	if err := r.db.Close(); err != nil {
 		w.log.Warn("close state of a task: what it lacks is restored from the changelog", "task", r.id, "err", err)
 	}

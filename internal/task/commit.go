@@ -72,6 +72,7 @@ func (t *Task) Prepare() (*Commit, error) {
 		}
 	}
 	t.commits.Set(t.commits.Now() + 1)
+	t.journal.Release() // the failure of the next record must not take the number back
 	clocks := t.saveClocks()
 	if err := c.db.SaveClocks(clocks); err != nil {
 		c.db.Discard()
@@ -100,7 +101,7 @@ func (t *Task) Prepare() (*Commit, error) {
 const ClocksHeader = "__weir.clocks"
 
 func (t *Task) logClocks(c *Commit, log *topology.Output, clocks []byte) error {
-	if log == nil || !c.Effects {
+	if log == nil {
 		return nil
 	}
 	o := *log
@@ -109,6 +110,7 @@ func (t *Task) logClocks(c *Commit, log *topology.Output, clocks []byte) error {
 	if err := t.cfg.Changelog(o); err != nil {
 		return t.errorf("commit: log clocks: %w", err)
 	}
+	c.Effects = true
 	return nil
 }
 

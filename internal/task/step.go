@@ -103,30 +103,26 @@ func (t *Task) complete(now time.Time) bool {
 	if len(t.order) == len(t.queues) {
 		return true
 	}
-	forced := false
-	for _, q := range t.queues {
-		if q.decoded || now.Before(q.notBefore) {
+	complete, forced := true, false
+	for _, q := range t.queues { // all of them: empty inputs are waited for at the same time, not one after the other
+		switch {
+		case q.decoded || now.Before(q.notBefore):
 			q.idleSince = time.Time{}
-			continue
-		}
-		if q.fetched < q.end {
+		case q.fetched < q.end:
 			q.idleSince = time.Time{}
-			return false
-		}
-		if t.cfg.Idle > 0 {
+			complete = false
+		case t.cfg.Idle > 0:
 			if q.idleSince.IsZero() {
 				q.idleSince = now
 			}
-			if now.Sub(q.idleSince) < t.cfg.Idle {
-				return false
-			}
+			complete = complete && now.Sub(q.idleSince) >= t.cfg.Idle
+			forced = true
 		}
-		forced = true
 	}
-	if forced && t.cfg.Idle > 0 {
+	if complete && forced {
 		t.counters.of(Forced, "", "").Add(1)
 	}
-	return true
+	return complete
 }
 
 // describe fills the metadata with the record that comes next.
@@ -148,9 +144,12 @@ func (t *Task) guard(f func() error) (err error) {
 		if v := recover(); v != nil {
 			if t.cursor.Node == nil {
 				err = t.errorf("panic outside of any node: %v\n%s", v, debug.Stack())
-				return
+			} else {
+				err = t.cursor.Node.Panicked(v, debug.Stack())
 			}
-			err = t.cursor.Node.Panicked(v, debug.Stack())
+		}
+		if broken := t.journal.Broken(); broken != nil {
+			err = broken // whatever user code made of it
 		}
 	}()
 	if err = f(); err == nil && t.cursor.Fault != nil {

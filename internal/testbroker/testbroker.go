@@ -86,6 +86,35 @@ func (b *Broker) Produce(rs ...*kgo.Record) {
 	require.NoError(b.tb, b.client.ProduceSync(b.tb.Context(), rs...).FirstErr())
 }
 
+// Committed are the offsets of a group, by topic and partition.
+func (b *Broker) Committed(group string) map[string]map[int32]int64 {
+	b.tb.Helper()
+	offsets, err := b.Admin().FetchOffsets(b.tb.Context(), group)
+	require.NoError(b.tb, err)
+	out := map[string]map[int32]int64{}
+	offsets.Each(func(o kadm.OffsetResponse) {
+		if out[o.Topic] == nil {
+			out[o.Topic] = map[int32]int64{}
+		}
+		out[o.Topic][o.Partition] = o.At
+	})
+	return out
+}
+
+// Behind is the number of offsets of a topic, markers included, that lie above those that the group has committed. -1 stands for: not known yet.
+func (b *Broker) Behind(group, topic string) int64 {
+	b.tb.Helper()
+	ends, err := b.Admin().ListEndOffsets(b.tb.Context(), topic)
+	if err != nil || ends.Error() != nil {
+		return -1
+	}
+	at, n := b.Committed(group)[topic], int64(0)
+	for p, o := range ends[topic] {
+		n += o.Offset - max(at[p], 0)
+	}
+	return n
+}
+
 // Eventually waits for a condition, for at most a minute.
 func (b *Broker) Eventually(what string, f func() bool) {
 	b.tb.Helper()
