@@ -130,7 +130,9 @@ var faultCases = []faultCase{
 			f.p.send(20)
 			f.p.awaitCounted(f.t)
 		}
-	}, change: func(c *Config) { c.Workers, c.TransactionTimeout, c.CommitInterval = 1, time.Second, 300*time.Millisecond }},
+	}, change: func(c *Config) {
+		c.Workers, c.TransactionTimeout, c.CommitInterval = 1, time.Second, 300*time.Millisecond
+	}},
 }
 
 // holdOpen holds a record up while a transaction is open, if one is, until the broker gives it up.

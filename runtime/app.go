@@ -31,6 +31,7 @@ type App struct {
 	cluster  *cluster
 	dir      *stateDir
 	plan     *topology.Plan
+	ahead    int64 // bytes that may be fetched ahead of a partition
 	consumer *kgo.Client
 	workers  []*worker
 	group    *group
@@ -129,6 +130,7 @@ func (a *App) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.dir.memTable, a.ahead = a.memTableBytes(), a.aheadBytes()
 	for i := range a.cfg.Workers {
 		w := newWorker(a, i)
 		if w.prod, err = newProducer(ctx, a.cfg, i, a.dir.processID); err != nil {

@@ -74,8 +74,13 @@ type Config struct {
 	// FlushInterval is the time between two flushes of local state to disk. What a crash takes away from it is replayed from the changelog. Default:
 	// 10 s.
 	FlushInterval time.Duration
-	// MemoryBytes is the budget for what scales with load: block cache, memtables, overlays, queues. Default: 512 MiB.
+	// MemoryBytes is the budget for what grows with load: a quarter each for Pebble's block cache, for rows cached or not yet committed, and for records
+	// fetched ahead; an eighth for Pebble's memtables. Below a few MiB per task the floors of the parts exceed it. Default: 512 MiB.
 	MemoryBytes int64
+
+	// MaxRecordBytes is the largest record that is written, headers included: one that is larger fails the record that caused it. The topics must
+	// take as much (max.message.bytes). Default: 1,000,000, a little less than brokers take by default.
+	MaxRecordBytes int
 
 	// ReplicationFactor of topics that are created. Default: the broker's.
 	ReplicationFactor int16
@@ -126,6 +131,9 @@ func (c Config) Validate() error {
 	if c.MemoryBytes < 0 || c.MemoryBytes > 0 && c.MemoryBytes < 16<<20 {
 		bad("MemoryBytes", "%d: use at least 16 MiB", c.MemoryBytes)
 	}
+	if c.MaxRecordBytes < 0 || c.MaxRecordBytes > 1<<30 {
+		bad("MaxRecordBytes", "%d: use at most 1 GiB", c.MaxRecordBytes)
+	}
 	if c.ReplicationFactor < 0 {
 		bad("ReplicationFactor", "%d is negative", c.ReplicationFactor)
 	}
@@ -150,6 +158,9 @@ func (c Config) withDefaults() Config {
 	}
 	if c.StateDir == "" {
 		c.StateDir = filepath.Join(os.TempDir(), "weir")
+	}
+	if c.MaxRecordBytes == 0 {
+		c.MaxRecordBytes = 1_000_000
 	}
 	if c.MemoryBytes == 0 {
 		c.MemoryBytes = 512 << 20

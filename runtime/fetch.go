@@ -21,6 +21,7 @@ type input struct {
 
 	buffered atomic.Int64 // records delivered and not processed
 	queued   int64        // of these, those in the task's queue; for the worker
+	average  atomic.Int64 // bytes of a record, as of the last fetch
 	epoch    int64        // of what is fetched; for the fetch loop
 	held     bool         // its task does not run yet; guarded by App.mu
 	full     bool         // guarded by App.mu
@@ -111,13 +112,26 @@ func (a *App) dispatch(p *kgo.FetchTopicPartition) {
 		return
 	}
 	n := in.buffered.Add(int64(len(p.Records)))
-	if n > highMark && !in.full {
+	in.average.Store(averageBytes(p.Records))
+	if (n > highMark || n*in.average.Load() > a.ahead) && !in.full {
 		in.full = true
 		a.consumer.PauseFetchPartitions(map[string][]int32{in.topic: {in.partition}})
 	}
 	epoch := in.epoch
 	a.mu.Unlock()
 	in.worker.deliver(delivery{in: in, epoch: epoch, raws: rawsOf(p.Records), end: p.LastStableOffset})
+}
+
+// averageBytes is about what a record of a fetch takes in memory.
+func averageBytes(rs []*kgo.Record) int64 {
+	n := 0
+	for _, r := range rs {
+		n += len(r.Key) + len(r.Value) + 200
+		for i := range r.Headers {
+			n += len(r.Headers[i].Key) + len(r.Headers[i].Value) + 50
+		}
+	}
+	return int64(n / len(rs))
 }
 
 func rawsOf(rs []*kgo.Record) []topology.Raw {
@@ -142,7 +156,7 @@ func (a *App) release(r *running) {
 		left := int64(r.task.Buffered(in.topic))
 		in.buffered.Add(left - in.queued)
 		in.queued = left
-		if in.buffered.Load() > lowMark {
+		if n := in.buffered.Load(); n > lowMark || n*in.average.Load() > a.ahead/4 {
 			continue
 		}
 		a.mu.Lock()

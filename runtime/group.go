@@ -229,7 +229,7 @@ func (a *App) openTask(ctx context.Context, o *owned) (*running, error) {
 	}
 	var taskCtx context.Context
 	taskCtx, r.cancel = context.WithCancel(a.ctx)
-	share := a.cfg.MemoryBytes / 4 / int64(max(len(a.plan.Tasks), 1))
+	share := a.taskShare(o.plan.ID)
 	prod := func() *producer { return o.worker.prod }
 	r.task, err = task.Open(task.Config{
 		ID: o.plan.ID, Application: a.cfg.ApplicationID, Topology: a.top,
@@ -239,7 +239,7 @@ func (a *App) openTask(ctx context.Context, o *owned) (*running, error) {
 		Changelog:      func(out topology.Output) error { return prod().produce(&out, true) },
 		Partitions:     func(topic string) (int32, error) { return a.cluster.partitionsOf(a.ctx, topic) },
 		DeadLetters:    a.cfg.DeadLetters,
-		MaxRecordBytes: maxRecordBytes, Now: time.Now, CacheBytes: share, DirtyBytes: share, Idle: a.cfg.TaskIdle,
+		MaxRecordBytes: a.cfg.MaxRecordBytes, Now: time.Now, CacheBytes: share.cache, DirtyBytes: share.dirty, Idle: a.cfg.TaskIdle,
 	})
 	if err != nil {
 		r.cancel()
@@ -256,9 +256,6 @@ func (a *App) openTask(ctx context.Context, o *owned) (*running, error) {
 	a.stats.started(r.id, at.offsets)
 	return r, nil
 }
-
-// maxRecordBytes is the largest record that is produced, as brokers take by default.
-const maxRecordBytes = 1_000_000
 
 // positions are where a task goes on.
 type positions struct {

@@ -213,8 +213,8 @@ type trace struct {
 	resumed   map[topicPartition][]target
 	errs      []string
 	rollbacks int
-	at        map[topicPartition]int64 // the last record of each partition
-	holdAt    int                      // the number of records until one is held up
+	records   map[string]int // processed, by topic
+	holdAt    int            // the number of records until one is held up
 	release   <-chan struct{}
 }
 
@@ -232,7 +232,7 @@ type target struct {
 func newTrace(p *pipeline) *trace {
 	return &trace{
 		b: p.b, application: p.application, last: map[topicPartition]seen{}, pending: map[topicPartition]target{},
-		resumed: map[topicPartition][]target{}, at: map[topicPartition]int64{},
+		resumed: map[topicPartition][]target{}, records: map[string]int{},
 	}
 }
 
@@ -272,7 +272,8 @@ func (tr *trace) note(wiring int, m topology.Metadata) {
 	if l := tr.last[tp]; l.wiring == wiring && m.Offset <= l.offset {
 		tr.errs = append(tr.errs, fmt.Sprintf("%v: offset %d comes after %d", tp, m.Offset, l.offset))
 	}
-	tr.last[tp], tr.at[tp] = seen{wiring, m.Offset}, m.Offset
+	tr.last[tp] = seen{wiring, m.Offset}
+	tr.records[m.Topic]++
 	if p, ok := tr.pending[tp]; ok {
 		delete(tr.pending, tp)
 		if wiring <= p.wiring {
@@ -280,6 +281,13 @@ func (tr *trace) note(wiring int, m topology.Metadata) {
 			tr.resumed[tp] = append(tr.resumed[tp], p)
 		}
 	}
+}
+
+// of is the number of records of a topic that were processed.
+func (tr *trace) of(topic string) int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.records[topic]
 }
 
 // observe makes the trace the observer of the application's rollbacks. Each position must be the one that the group has.

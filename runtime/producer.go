@@ -48,7 +48,7 @@ func newProducer(ctx context.Context, c Config, index int, processID string) (*p
 	opts := append(c.options(fmt.Sprintf("producer-%d", index)),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(10*time.Millisecond), kgo.MaxBufferedRecords(200_000), kgo.MaxBufferedBytes(bufferedBytes),
-		kgo.ProducerBatchMaxBytes(int32(maxRecordBytes)+512), kgo.UnknownTopicRetries(20),
+		kgo.ProducerBatchMaxBytes(int32(c.MaxRecordBytes)+512), kgo.UnknownTopicRetries(20),
 	)
 	if c.Guarantee == ExactlyOnce {
 		p.id = fmt.Sprintf("%s-%s-%d", c.ApplicationID, processID, index)

@@ -26,7 +26,7 @@ type stateDir struct {
 	dir       string
 	processID string
 	shared    *state.PebbleShared
-	memTable  uint64
+	memTable  uint64 // of one task; set when the number of tasks is known
 	lock      io.Closer
 
 	mu      sync.Mutex
@@ -49,7 +49,6 @@ func openStateDir(c Config) (*stateDir, error) {
 		return nil, err
 	}
 	d.shared = state.NewPebbleShared(c.MemoryBytes/4, 1000)
-	d.memTable = uint64(max(c.MemoryBytes/64, 256<<10))
 	return d, nil
 }
 
