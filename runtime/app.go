@@ -27,7 +27,8 @@ type App struct {
 	rolledBack func(id topology.TaskID, positions map[string]int64)
 
 	// Of a run.
-	ctx      context.Context // ends when tasks must stop
+	ctx      context.Context // of user functions; ends when tasks must stop
+	io       context.Context // of requests; ends when nothing is waited for any more
 	cluster  *cluster
 	dir      *stateDir
 	plan     *topology.Plan
@@ -38,7 +39,9 @@ type App struct {
 
 	joining  atomic.Bool // the group is between a join and its end
 	stopping atomic.Bool
+	stopped  chan struct{} // is closed when the workers have given up their tasks
 	fatal    chan error
+	openers  chan struct{} // holds one element for each task that is being opened
 
 	mu         sync.Mutex
 	inputs     map[topicPartition]*input
@@ -59,7 +62,8 @@ func New(top *topology.Topology, cfg Config) (*App, error) {
 	a := &App{
 		top: top, cfg: cfg, log: cfg.Logger.With("application", cfg.ApplicationID), stats: newStats(), hook: func(string) {},
 		rolledBack: func(topology.TaskID, map[string]int64) {},
-		inputs:     map[topicPartition]*input{}, fatal: make(chan error, 16),
+		inputs:     map[topicPartition]*input{}, fatal: make(chan error, 16), stopped: make(chan struct{}),
+		openers: make(chan struct{}, openAtOnce),
 	}
 	a.state.listen = func(from, to State) {
 		a.log.Info("state changes", "from", from.String(), "to", to.String())
@@ -69,6 +73,9 @@ func New(top *topology.Topology, cfg Config) (*App, error) {
 	}
 	return a, nil
 }
+
+// openAtOnce is how many tasks are opened and restored side by side.
+const openAtOnce = 4
 
 // State tells where the instance stands.
 func (a *App) State() State { return a.state.get() }
@@ -103,13 +110,21 @@ func (a *App) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer a.cluster.close()
+	var endIO context.CancelFunc
+	a.io, endIO = context.WithCancel(context.Background())
+	defer endIO()
+	defer func() {
+		for _, w := range a.workers {
+			w.prod.close()
+		}
+	}()
 	if err := a.prepare(ctx); err != nil {
 		if ctx.Err() != nil {
 			return nil
 		}
 		return err
 	}
-	return a.work(ctx)
+	return a.work(ctx, endIO)
 }
 
 // prepare waits for a broker, checks the cluster and makes the workers' producers.
@@ -133,10 +148,7 @@ func (a *App) prepare(ctx context.Context) error {
 	a.dir.memTable, a.ahead = a.memTableBytes(), a.aheadBytes()
 	for i := range a.cfg.Workers {
 		w := newWorker(a, i)
-		if w.prod, err = newProducer(ctx, a.cfg, i, a.dir.processID); err != nil {
-			for _, made := range a.workers {
-				made.prod.close()
-			}
+		if w.prod, err = newProducer(ctx, a.io, a.cfg, i, a.dir.processID); err != nil {
 			return err
 		}
 		a.workers = append(a.workers, w)
@@ -145,7 +157,7 @@ func (a *App) prepare(ctx context.Context) error {
 }
 
 // work joins the group and runs until ctx ends or something fails.
-func (a *App) work(ctx context.Context) error {
+func (a *App) work(ctx context.Context, endIO context.CancelFunc) error {
 	taskCtx, endTasks := context.WithCancelCause(context.Background())
 	defer endTasks(nil)
 	a.ctx = taskCtx
@@ -154,15 +166,15 @@ func (a *App) work(ctx context.Context) error {
 	if a.consumer, err = a.newConsumer(); err != nil {
 		return err
 	}
+	close(a.group.ready)
 	a.state.to(Rebalancing)
 
-	var running sync.WaitGroup
-	loops, endLoops := context.WithCancel(taskCtx)
+	loops, endLoops := context.WithCancel(context.Background())
 	defer endLoops()
 	for _, w := range a.workers {
-		running.Go(func() { w.run(loops) })
+		go w.run(loops)
 	}
-	fetching, endFetching := context.WithCancel(taskCtx)
+	fetching, endFetching := context.WithCancel(context.Background())
 	defer endFetching()
 	var fetched sync.WaitGroup
 	fetched.Go(func() {
@@ -180,39 +192,46 @@ func (a *App) work(ctx context.Context) error {
 	a.state.to(Stopping)
 	a.stopping.Store(true)
 	endFetching()
-	err = a.stop(failure == nil, endTasks)
-	endLoops()
 	fetched.Wait()
-	running.Wait()
+	err = a.stop(failure == nil, endTasks, endIO)
+	close(a.stopped)
+	endLoops()
 	a.consumer.Close()
 	for _, w := range a.workers {
-		w.prod.close()
+		if !w.void.Load() {
+			<-w.over // one that hangs in a user function is left behind
+		}
 	}
 	return errors.Join(failure, err)
 }
 
-// stopGrace is how long a worker may take to finish the record in process before user functions are interrupted.
+// stopGrace is how long a worker may take to finish the record in process before user functions are interrupted, and then how long it may take to
+// come to an end, and to commit, before it is left behind.
 const stopGrace = 15 * time.Second
 
 // stop commits and closes all tasks. After a failure nothing is committed: what was not committed by then is processed again.
-func (a *App) stop(clean bool, endTasks context.CancelCauseFunc) error {
+func (a *App) stop(clean bool, endTasks context.CancelCauseFunc, endIO context.CancelFunc) error {
 	a.group.cancelOpening()
-	var errs []error
-	var mu sync.Mutex
+	interrupt := time.AfterFunc(stopGrace, func() { endTasks(errors.New("the application stops")) })
+	defer interrupt.Stop()
+	giveUp := time.AfterFunc(2*stopGrace, endIO)
+	defer giveUp.Stop()
+	errs := make([]error, len(a.workers))
 	var stopped sync.WaitGroup
-	grace := time.AfterFunc(stopGrace, func() { endTasks(errors.New("the application stops")) })
-	defer grace.Stop()
-	for _, w := range a.workers {
+	for i, w := range a.workers {
 		stopped.Go(func() {
-			limit, cancel := context.WithTimeout(context.Background(), 2*stopGrace)
-			defer cancel()
-			var err error
-			if !w.do(limit, func() { err = w.stop(clean) }) {
-				err = fmt.Errorf("worker %d does not stop: a user function blocks and does not heed its context", w.index)
+			c := w.post(func() error { return w.stop(clean) })
+			select {
+			case <-c.done:
+			case <-time.After(3 * stopGrace):
+				if c.withdraw() {
+					w.void.Store(true)
+					errs[i] = fmt.Errorf("worker %d does not stop: a user function blocks and does not heed its context; it is left behind", w.index)
+					return
+				}
+				<-c.done
 			}
-			mu.Lock()
-			errs = append(errs, err)
-			mu.Unlock()
+			errs[i] = c.err
 		})
 	}
 	stopped.Wait()
@@ -222,17 +241,19 @@ func (a *App) stop(clean bool, endTasks context.CancelCauseFunc) error {
 // stop ends the worker's tasks.
 func (w *worker) stop(clean bool) error {
 	var err error
-	if clean {
+	if clean && !w.failed {
 		err = w.commit(true)
-	} else {
-		ctx, cancel := context.WithTimeout(context.Background(), w.app.cfg.RequestTimeout)
+	}
+	if w.prod.open {
+		ctx, cancel := context.WithTimeout(w.app.io, w.app.cfg.RequestTimeout)
 		defer cancel()
 		if err := w.prod.abort(ctx); err != nil {
 			w.log.Warn("abort at the end: the broker will, by timeout or when the next producer takes the id", "err", err)
 		}
 	}
 	for len(w.tasks) > 0 {
-		w.remove(w.tasks[0])
+		r := w.tasks[0]
+		w.remove(r, clean && err == nil && !r.task.Uncommitted())
 	}
 	return err
 }
@@ -258,7 +279,7 @@ func (a *App) newConsumer() (*kgo.Client, error) {
 	}
 	b := &balancer{
 		self:  wire.Subscription{ProcessID: a.dir.processID, Workers: uint32(a.cfg.Workers), Signature: a.top.Signature()},
-		tasks: a.plan.Tasks, onJoin: a.group.join, onRefused: a.fail,
+		tasks: a.plan.Tasks, onJoin: a.group.join, onRefused: a.fail, member: a.group.present,
 	}
 	c, err := kgo.NewClient(append(a.cfg.options("consumer"),
 		kgo.ConsumerGroup(a.cfg.ApplicationID), kgo.ConsumeTopics(topics...), kgo.Balancers(b), kgo.DisableAutoCommit(),

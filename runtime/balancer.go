@@ -1,6 +1,7 @@
 package runtime
 
 import (
+	"errors"
 	"fmt"
 	"slices"
 
@@ -22,6 +23,10 @@ type balancer struct {
 	tasks     []topology.TaskPlan
 	onJoin    func()      // a join begins
 	onRefused func(error) // the leader has refused this instance
+	// expelled tells that the group has given this member up while it was about to join. The client then joins under a new id and takes its old
+	// partitions for kept, although others have had them: the next assignment is refused, and the client loses everything first.
+	expelled bool
+	member   func() string // the present member id
 }
 
 // ProtocolName implements kgo.GroupBalancer.
@@ -33,6 +38,12 @@ func (b *balancer) IsCooperative() bool { return true }
 // JoinGroupMetadata implements kgo.GroupBalancer.
 func (b *balancer) JoinGroupMetadata(topics []string, current map[string][]int32, generation int32) []byte {
 	b.onJoin()
+	if len(current) > 0 && b.member() == "" {
+		b.expelled = true
+	}
+	if b.expelled {
+		current, generation = nil, -1
+	}
 	m := kmsg.NewConsumerMemberMetadata()
 	m.Version, m.Topics, m.Generation = 3, topics, generation
 	m.UserData = b.self.Append(nil)
@@ -52,6 +63,10 @@ func (b *balancer) JoinGroupMetadata(topics []string, current map[string][]int32
 
 // ParseSyncAssignment implements kgo.GroupBalancer.
 func (b *balancer) ParseSyncAssignment(raw []byte) (map[string][]int32, error) {
+	if b.expelled {
+		b.expelled = false
+		return nil, errExpelled
+	}
 	var a kmsg.ConsumerMemberAssignment
 	if err := a.ReadFrom(raw); err != nil {
 		return nil, fmt.Errorf("read assignment: %w", err)
@@ -66,6 +81,9 @@ func (b *balancer) ParseSyncAssignment(raw []byte) (map[string][]int32, error) {
 	}
 	return out, nil
 }
+
+// errExpelled makes the client lose its partitions before it joins again.
+var errExpelled = errors.New("the group has given this member up: its partitions are lost")
 
 // MemberBalancer implements kgo.GroupBalancer.
 func (b *balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.GroupMemberBalancer, map[string]struct{}, error) {
@@ -105,6 +123,7 @@ type joiner struct {
 type generation struct {
 	b       *balancer
 	members []joiner
+	strange bool // the leader, this instance, is refused itself
 }
 
 // Balance implements kgo.GroupMemberBalancer; BalanceOrError is used in its place.
@@ -129,12 +148,19 @@ func (g *generation) BalanceOrError(topics map[string]int32) (kgo.IntoSyncAssign
 		ids[i], plans[t.ID] = t.ID, t
 	}
 	given := assign.Tasks(ids, members)
+	if g.strange {
+		// This leader's topology is not the group's: it knows nothing of its tasks. Everybody keeps what it has until a member of the group leads.
+		given = nil
+	}
 	var out syncAssignment
 	for _, m := range g.members {
 		a := kmsg.NewConsumerMemberAssignment()
 		a.Version = 1
 		a.UserData = []byte(m.refused)
 		parts := map[string][]int32{}
+		if g.strange && m.refused == "" {
+			parts = m.owned
+		}
 		for _, id := range given[m.id] {
 			for _, topic := range plans[id].Topics {
 				if o, held := owner[topicPartition{topic, id.Partition}]; !held || o == m.id {
@@ -171,6 +197,7 @@ func (g *generation) refuseOthers() {
 		return
 	}
 	want := g.members[eldest].sub.Signature
+	g.strange = g.b.self.Signature != want
 	for i := range g.members {
 		if m := &g.members[i]; m.refused == "" && m.sub.Signature != want {
 			m.refused = "another topology runs under this application id: give each application an id of its own, or stop all instances " +

@@ -129,23 +129,33 @@ func (cl *cluster) load(ctx context.Context, topics []string) error {
 	if len(topics) == 0 {
 		return nil
 	}
-	m, err := cl.admin.Metadata(ctx, topics...)
+	req := kmsg.NewPtrMetadataRequest()
+	for _, t := range topics {
+		rt := kmsg.NewMetadataRequestTopic()
+		rt.Topic = kmsg.StringPtr(t)
+		req.Topics = append(req.Topics, rt)
+	}
+	resp, err := req.RequestWith(ctx, cl.client)
 	if err != nil {
 		return fmt.Errorf("read the metadata of topics: %w", err)
 	}
 	var errs []error
 	cl.mu.Lock()
 	defer cl.mu.Unlock()
-	for _, t := range m.Topics {
+	for _, t := range resp.Topics {
+		if t.Topic == nil {
+			continue
+		}
+		name, err := *t.Topic, kerr.ErrorForCode(t.ErrorCode)
 		switch {
-		case errors.Is(t.Err, kerr.UnknownTopicOrPartition):
-		case errors.Is(t.Err, kerr.TopicAuthorizationFailed):
-			errs = append(errs, &TopicError{t.Topic, fmt.Errorf("%w: grant the application Describe on it, with Read or Write", t.Err)})
-		case t.Err != nil && !kerr.IsRetriable(t.Err):
-			errs = append(errs, &TopicError{t.Topic, t.Err})
+		case errors.Is(err, kerr.UnknownTopicOrPartition):
+		case errors.Is(err, kerr.TopicAuthorizationFailed):
+			errs = append(errs, &TopicError{name, fmt.Errorf("%w: grant the application Describe on it, with Read or Write", err)})
+		case err != nil && !kerr.IsRetriable(err):
+			errs = append(errs, &TopicError{name, err})
 		default:
 			if n := int32(len(t.Partitions)); n > 0 {
-				cl.partitions[t.Topic], cl.topicIDs[t.Topic] = n, t.ID
+				cl.partitions[name], cl.topicIDs[name] = n, t.TopicID
 			}
 		}
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"maps"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -40,7 +41,7 @@ const (
 //
 // A nil result means committed, or aborted and rolled back: either way all goes on. An error stops the application.
 func (w *worker) commit(force bool) error {
-	if w.app.joining.Load() && !force {
+	if w.failed || w.app.joining.Load() && !force {
 		return nil
 	}
 	w.lastCommit = time.Now()
@@ -52,6 +53,7 @@ func (w *worker) commit(force bool) error {
 		}
 		c, err := r.task.Prepare()
 		if err != nil {
+			w.failed = true // some of the tasks are between two states
 			return err
 		}
 		tasks = append(tasks, prepared{r, c, map[string]ended{}})
@@ -62,19 +64,22 @@ func (w *worker) commit(force bool) error {
 	}
 	w.busy.Store(true)
 	defer w.busy.Store(false)
-	ctx, cancel := context.WithTimeout(w.app.ctx, w.app.cfg.RequestTimeout)
+	ctx, cancel := context.WithTimeout(w.app.io, w.app.cfg.RequestTimeout)
 	defer cancel()
 	unknown, err := false, error(nil)
 	switch {
 	case effects && w.prod.id != "":
 		unknown, err = w.commitTransaction(ctx, tasks)
 	case effects || moved:
-		err = w.commitOffsets(ctx, tasks)
+		unknown, err = w.commitOffsets(ctx, tasks)
 	}
-	if err != nil {
-		return w.recover(tasks, unknown, err)
+	if err == nil {
+		err = w.apply(tasks)
+	} else {
+		err = w.recover(tasks, unknown, err)
 	}
-	return w.apply(tasks)
+	w.failed = w.failed || err != nil
+	return err
 }
 
 func (w *worker) commitTransaction(ctx context.Context, tasks []prepared) (unknown bool, err error) {
@@ -93,7 +98,7 @@ func (w *worker) commitTransaction(ctx context.Context, tasks []prepared) (unkno
 			break
 		}
 		// Between a join and its end the generation changes under us. The transaction is not harmed: the partitions are still ours, since the
-		// callback that takes them waits for this worker.
+		// callback that takes them waits for this worker; membership tells if it waits no more.
 		if _, now := w.app.consumer.GroupMetadata(); classify(err) == rejoin && now != generation && now >= 0 {
 			continue
 		}
@@ -109,11 +114,21 @@ func (w *worker) commitTransaction(ctx context.Context, tasks []prepared) (unkno
 	return unknown, err
 }
 
-// membership is what offsets are committed under. Without a member and a generation a commit would pass unchecked.
+// membership is what offsets are committed under. The broker checks member and generation, never who owns a partition; so this instance must:
+//
+//   - The member must be the one that was last assigned something. Another id means that the group had given this instance up: others may have
+//     had its partitions since.
+//   - The callback that gives partitions back must not have stopped waiting for this worker. The order matters: the generation is read first, so
+//     that a commit which passes the check and is overtaken carries one that the broker refuses.
+//
+// Without a member and a generation a commit would pass unchecked.
 func (w *worker) membership() (member string, generation int32, err error) {
 	member, generation = w.app.consumer.GroupMetadata()
-	if generation < 0 || member == "" {
-		return "", -1, fmt.Errorf("commit: the instance is not in the group: %w", kerr.UnknownMemberID)
+	if generation < 0 || member == "" || member != w.app.group.confirmed() {
+		return "", -1, fmt.Errorf("commit: the instance is not in the group any more: %w", kerr.UnknownMemberID)
+	}
+	if w.void.Load() {
+		return "", -1, fmt.Errorf("commit: the instance has not waited for worker %d: %w", w.index, kerr.UnknownMemberID)
 	}
 	return member, generation, nil
 }
@@ -130,20 +145,55 @@ func (w *worker) collectEnds(tasks []prepared) {
 	}
 }
 
-// commitOffsets commits without a transaction: at-least-once, or where nothing was produced.
-func (w *worker) commitOffsets(ctx context.Context, tasks []prepared) error {
+// commitOffsets commits without a transaction: at-least-once, or where nothing was produced. unknown tells that the commit may have arrived.
+func (w *worker) commitOffsets(ctx context.Context, tasks []prepared) (unknown bool, err error) {
 	w.app.hook(pointBeforeFlush)
-	if err := w.prod.flush(ctx); err != nil {
-		return err
+	if err := w.settle(ctx); err != nil {
+		return false, fmt.Errorf("%w: %w", errUnsettled, err)
 	}
 	w.collectEnds(tasks)
 	if w.prod.id == "" {
 		w.prod.reset()
 	}
-	member, generation, err := w.membership()
-	if err != nil {
-		return err
+	w.app.hook(pointBeforeEnd)
+	for {
+		member, generation, err := w.membership()
+		if err != nil {
+			return unknown, err
+		}
+		err = w.sendCommit(ctx, w.offsetCommit(tasks, member, generation))
+		if err == nil {
+			w.app.hook(pointAfterEnd)
+			return false, nil
+		}
+		unknown = true // an answer may have been lost before this one
+		if classify(err) != retry || !sleep(ctx, 10*time.Millisecond) {
+			return true, err
+		}
 	}
+}
+
+// errUnsettled says that nobody knows which of the records that were produced the broker has.
+var errUnsettled = errors.New("what was produced is not settled")
+
+// settle returns when the broker has all records. Without a transaction what was produced cannot be taken back, so it is waited for as long as it takes.
+func (w *worker) settle(ctx context.Context) error {
+	if w.prod.id != "" {
+		return w.prod.flush(ctx)
+	}
+	for {
+		err := w.prod.flush(ctx)
+		if err == nil || w.prod.refused() != nil || w.app.io.Err() != nil || w.app.stopping.Load() {
+			return err
+		}
+		w.log.Warn("the broker does not take what was produced, waiting for it", "err", err)
+		var cancel context.CancelFunc
+		ctx, cancel = context.WithTimeout(w.app.io, w.app.cfg.RequestTimeout)
+		defer cancel()
+	}
+}
+
+func (w *worker) offsetCommit(tasks []prepared, member string, generation int32) *kmsg.OffsetCommitRequest {
 	req := kmsg.NewPtrOffsetCommitRequest()
 	req.Group, req.Generation, req.MemberID = w.app.cfg.ApplicationID, generation, member
 	for _, o := range offsetsOf(tasks) {
@@ -154,17 +204,7 @@ func (w *worker) commitOffsets(ctx context.Context, tasks []prepared) error {
 		t.Partitions = append(t.Partitions, part)
 		req.Topics = append(req.Topics, t)
 	}
-	w.app.hook(pointBeforeEnd)
-	for {
-		err := w.sendCommit(ctx, req)
-		if err == nil {
-			w.app.hook(pointAfterEnd)
-			return nil
-		}
-		if classify(err) != retry || !sleep(ctx, 10*time.Millisecond) {
-			return err
-		}
-	}
+	return req
 }
 
 func (w *worker) sendCommit(ctx context.Context, req *kmsg.OffsetCommitRequest) error {
@@ -200,16 +240,16 @@ func (w *worker) apply(tasks []prepared) error {
 		if i > 0 {
 			w.app.hook(pointBetween)
 		}
+		ends := maps.Clone(p.r.ends)
+		maps.Copy(ends, p.ends)
 		err := p.r.task.Committed(p.c, func(store string) (state.Checkpoint, bool) {
-			if e, ok := p.ends[store]; ok {
-				p.r.ends[store] = e
-			}
-			e, ok := p.r.ends[store]
+			e, ok := ends[store]
 			return w.app.checkpoint(topology.ChangelogTopic(w.app.cfg.ApplicationID, store), e, now), ok
 		})
 		if err != nil {
 			return fmt.Errorf("apply what is committed: the state will be restored from the changelog at the next start: %w", err)
 		}
+		p.r.ends = ends
 		w.app.stats.committed(p.r.id, p.c, p.r.task.Counts())
 	}
 	if now.Sub(w.lastFlush) < w.app.cfg.FlushInterval {
@@ -224,10 +264,17 @@ func (w *worker) apply(tasks []prepared) error {
 	return nil
 }
 
-// recover brings the worker back to its last commit behind one that failed. If nobody knows whether a transaction was committed, the offsets in the group
-// tell: they are as sent, or as before.
+// recover brings the worker back to its last commit behind one that failed. If nobody knows whether it was committed, the offsets in the group tell: they
+// are as sent, or as before.
+//
+// Without transactions the changelogs hold what was produced, whatever became of the offsets: the stores follow them, and records are processed again
+// on top. That is what at least once means. If not even the records are known to be there, the instance stops: a restart restores from the log.
 func (w *worker) recover(tasks []prepared, unknown bool, cause error) error {
-	if !unknown {
+	atLeastOnce := w.prod.id == ""
+	switch {
+	case atLeastOnce && errors.Is(cause, errUnsettled):
+		return cause
+	case !unknown && !atLeastOnce:
 		err := w.abort(cause)
 		if classify(cause) == fatal {
 			return errors.Join(cause, err)
@@ -236,10 +283,13 @@ func (w *worker) recover(tasks []prepared, unknown bool, cause error) error {
 	}
 	w.log.Warn("a commit's outcome is unknown, asking the group", "err", cause)
 	done := false
-	err := w.insist("find out whether a transaction was committed", func(ctx context.Context) (err error) {
-		if err = w.replaceProducer(ctx); err == nil {
-			done, err = w.wasCommitted(ctx, tasks)
+	err := w.insist("find out whether a commit came through", func(ctx context.Context) (err error) {
+		if w.prod.open {
+			if err = w.replaceProducer(ctx); err != nil {
+				return err
+			}
 		}
+		done, err = w.wasCommitted(ctx, tasks)
 		return err
 	})
 	switch {
@@ -247,6 +297,10 @@ func (w *worker) recover(tasks []prepared, unknown bool, cause error) error {
 		return err
 	case done:
 		return w.apply(tasks)
+	case atLeastOnce:
+		if err := w.apply(tasks); err != nil {
+			return err
+		}
 	}
 	return w.abort(cause)
 }
@@ -294,7 +348,7 @@ func (w *worker) abort(cause error) error {
 // bear to be run again.
 func (w *worker) insist(what string, f func(ctx context.Context) error) error {
 	for wait := 20 * time.Millisecond; ; wait = min(2*wait, time.Second) {
-		ctx, cancel := context.WithTimeout(w.app.ctx, w.app.cfg.RequestTimeout)
+		ctx, cancel := context.WithTimeout(w.app.io, w.app.cfg.RequestTimeout)
 		err := f(ctx)
 		cancel()
 		if err == nil {
@@ -304,7 +358,7 @@ func (w *worker) insist(what string, f func(ctx context.Context) error) error {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 		w.log.Warn(what+", trying again", "err", err)
-		if !sleep(w.app.ctx, wait) {
+		if !sleep(w.app.io, wait) {
 			return fmt.Errorf("%s: %w", what, err)
 		}
 	}
@@ -313,7 +367,7 @@ func (w *worker) insist(what string, f func(ctx context.Context) error) error {
 // replaceProducer makes a new producer with the same id: that aborts the transaction that the old one may have left open.
 func (w *worker) replaceProducer(ctx context.Context) error {
 	w.prod.close()
-	p, err := newProducer(ctx, w.app.cfg, w.index, w.app.dir.processID)
+	p, err := newProducer(ctx, w.app.io, w.app.cfg, w.index, w.app.dir.processID)
 	if err != nil {
 		return fmt.Errorf("replace the producer of worker %d: %w", w.index, err)
 	}

@@ -27,7 +27,8 @@ const (
 	rejoin
 )
 
-// classes is the one table of what is done about which error of a broker, with the reason. What is not in it is fatal.
+// classes is the one table of what is done about which error of a broker, with the reason. What is not in it is retried if the protocol calls it
+// retriable, and fatal otherwise.
 var classes = []struct {
 	err    *kerr.Error
 	class  class
@@ -66,6 +67,9 @@ func classify(err error) class {
 			if row.err.Code == ke.Code {
 				return row.class
 			}
+		}
+		if ke.Retriable {
+			return retry // the protocol says so
 		}
 		return fatal
 	}

@@ -95,7 +95,7 @@ func (a *App) fetchError(ctx context.Context, p kgo.FetchTopicPartition) error {
 		return nil
 	}
 	if p.Topic == "" {
-		return fmt.Errorf("fetch: %w", p.Err)
+		return fmt.Errorf("be a member of group %q: %w", a.cfg.ApplicationID, p.Err)
 	}
 	return &TopicError{p.Topic, fmt.Errorf("fetch partition %d: %w", p.Partition, p.Err)}
 }
@@ -107,7 +107,7 @@ func (a *App) dispatch(p *kgo.FetchTopicPartition) {
 	}
 	a.mu.Lock()
 	in := a.inputs[topicPartition{p.Topic, p.Partition}]
-	if in == nil || in.gone {
+	if in == nil || in.gone || in.held { // held: a poll of before the partition came back to this instance
 		a.mu.Unlock()
 		return
 	}

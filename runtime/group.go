@@ -2,6 +2,7 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"slices"
 	"sync"
@@ -26,7 +27,10 @@ import (
 //
 // lost comes instead of revoked where the group has given the member up: nothing may be committed any more.
 type group struct {
-	app *App
+	app   *App
+	ready chan struct{} // is closed when App.consumer is set: the client calls before its maker has it
+
+	member atomic.Pointer[string] // that was last assigned something
 
 	mu      sync.Mutex
 	owned   map[topology.TaskID]*owned
@@ -45,7 +49,7 @@ type owned struct {
 }
 
 func newGroup(a *App) *group {
-	return &group{app: a, owned: map[topology.TaskID]*owned{}, starts: map[topicPartition]int64{}, started: make(chan struct{})}
+	return &group{app: a, ready: make(chan struct{}), owned: map[topology.TaskID]*owned{}, starts: map[topicPartition]int64{}, started: make(chan struct{})}
 }
 
 func (g *group) join() {
@@ -53,9 +57,26 @@ func (g *group) join() {
 	g.app.state.to(Rebalancing)
 }
 
+// confirmed is the member id under which the instance was last assigned something, empty if that is over.
+func (g *group) confirmed() string {
+	if m := g.member.Load(); m != nil {
+		return *m
+	}
+	return ""
+}
+
+// present is the member id that the client has now.
+func (g *group) present() string {
+	<-g.ready
+	m, _ := g.app.consumer.GroupMetadata()
+	return m
+}
+
 // assigned opens the tasks of the partitions that were added.
 func (g *group) assigned(_ context.Context, _ *kgo.Client, added map[string][]int32) {
 	a := g.app
+	member := g.present()
+	g.member.Store(&member)
 	a.joining.Store(false)
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -177,26 +198,25 @@ func (a *App) begin(ctx context.Context, topic string, partition int32) (int64, 
 func (g *group) open(ctx context.Context, o *owned) {
 	defer close(o.opening)
 	a := g.app
-	r, err := a.openTask(ctx, o)
+	r, err := g.openPatiently(ctx, o)
 	if err != nil {
 		if ctx.Err() == nil {
 			a.fail(fmt.Errorf("open task %v: %w", o.plan.ID, err))
 		}
 		return
 	}
-	// When ctx ends, the call may still come to run: whoever claims the task first has it.
-	var claimed atomic.Bool
-	o.worker.do(ctx, func() {
-		if claimed.CompareAndSwap(false, true) {
-			o.worker.install(r)
-		}
-	})
-	if claimed.CompareAndSwap(false, true) {
+	installed := o.worker.post(func() error { o.worker.install(r); return nil })
+	select {
+	case <-installed.done:
+	case <-ctx.Done():
+	}
+	if installed.withdraw() {
 		r.cancel()
 		_ = r.db.Close()
 		a.dir.released(o.plan.ID)
 		return
 	}
+	<-installed.done
 	resume := map[string][]int32{}
 	a.mu.Lock()
 	for _, in := range o.inputs {
@@ -209,6 +229,26 @@ func (g *group) open(ctx context.Context, o *owned) {
 	defer g.mu.Unlock()
 	o.ready = true
 	g.settled()
+}
+
+// openPatiently opens a task, again and again while it is the cluster that does not answer. Only some tasks of the instance open at a time.
+func (g *group) openPatiently(ctx context.Context, o *owned) (*running, error) {
+	for wait := 100 * time.Millisecond; ; wait = min(2*wait, 5*time.Second) {
+		select {
+		case g.app.openers <- struct{}{}:
+		case <-ctx.Done():
+			return nil, ctx.Err()
+		}
+		r, err := g.app.openTask(ctx, o)
+		<-g.app.openers
+		if err == nil || ctx.Err() != nil || classify(err) != retry && classify(err) != abort && !errors.Is(err, errAgain) {
+			return r, err
+		}
+		g.app.log.Warn("open a task, trying again", "task", o.plan.ID, "err", err)
+		if !sleep(ctx, wait) {
+			return nil, ctx.Err()
+		}
+	}
 }
 
 // openTask opens, restores and starts a task.
@@ -253,7 +293,6 @@ func (a *App) openTask(ctx context.Context, o *owned) (*running, error) {
 		r.cancel()
 		return fail(err)
 	}
-	a.stats.started(r.id, at.offsets)
 	return r, nil
 }
 
@@ -316,24 +355,37 @@ func (a *App) positions(ctx context.Context, id topology.TaskID, inputs []*input
 
 // revoked commits all workers before a join, and gives up tasks that were lost in one. Workers that lose nothing run on.
 func (g *group) revoked(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	<-g.ready
 	if g.app.stopping.Load() {
+		g.awaitStop()
 		return
 	}
-	if len(lost) == 0 {
-		all := map[*worker][]topology.TaskID{}
-		for _, w := range g.app.workers {
-			all[w] = nil
-		}
-		g.eachWorker(all, func(w *worker, _ []topology.TaskID) error { return w.commit(true) })
+	if len(lost) > 0 {
+		g.eachWorker(g.take(lost), (*worker).giveUp)
 		return
 	}
-	g.eachWorker(g.take(lost), (*worker).giveUp)
+	// Nothing is lost yet: a worker whose record takes long need not be waited for. It commits after the join.
+	var done sync.WaitGroup
+	for _, w := range g.app.workers {
+		done.Go(func() {
+			if c := w.post(func() error { return w.commit(true) }); !g.await(w, c) {
+				w.log.Warn("a record takes longer than the group waits before a join: it is committed afterwards")
+			} else if c.err != nil {
+				g.app.fail(c.err)
+			}
+		})
+	}
+	done.Wait()
 }
 
 // lost drops the tasks of partitions that others may have by now.
 func (g *group) lost(_ context.Context, _ *kgo.Client, lost map[string][]int32) {
+	<-g.ready
+	none := ""
+	g.member.Store(&none)
 	g.app.joining.Store(false)
 	if g.app.stopping.Load() {
+		g.awaitStop()
 		return
 	}
 	g.eachWorker(g.take(lost), (*worker).lose)
@@ -370,33 +422,54 @@ func (g *group) take(lost map[string][]int32) map[*worker][]topology.TaskID {
 	return ids
 }
 
-// eachWorker runs f at a record boundary of each worker, side by side, and waits for it: for a user function half as long as the group does, for the
-// cluster as long as it takes. The group may give this member up meanwhile; then nothing that it has not committed counts.
+// eachWorker runs f at a record boundary of each worker, side by side, and waits for it. A worker that does not come to one is not waited for for
+// ever: the group would give the member up. It may commit nothing any more, and the instance stops.
 func (g *group) eachWorker(ids map[*worker][]topology.TaskID, f func(w *worker, ids []topology.TaskID) error) {
-	patience := min(g.app.cfg.RebalanceTimeout/2, 20*time.Second)
 	var done sync.WaitGroup
 	for w, mine := range ids {
 		done.Go(func() {
-			var err error
-			called := w.post(func() { err = f(w, mine) })
-			for waiting := true; waiting; {
-				select {
-				case <-called:
-					waiting = false
-				case <-time.After(patience):
-					if !w.busy.Load() {
-						g.app.fail(fmt.Errorf("worker %d does not come to a record's end: a user function blocks for longer than the group waits", w.index))
-						return
-					}
-					w.log.Warn("the group waits for a worker, which waits for the cluster")
-				}
+			c := w.post(func() error { return f(w, mine) })
+			err := c.err
+			if g.await(w, c) {
+				err = c.err
+			} else {
+				w.void.Store(true)
+				err = fmt.Errorf("worker %d does not come to a record's end: a user function blocks for longer than the group waits", w.index)
 			}
-			if err != nil {
+			if err != nil && !errors.Is(err, errEnded) {
 				g.app.fail(err)
 			}
 		})
 	}
 	done.Wait()
+}
+
+// await waits for a call: for a user function half as long as the group does, for the cluster as long as it takes. The group may give this member up
+// meanwhile; then nothing that it has not committed counts. It returns false, and the call will not run, if the worker did not come to it.
+func (g *group) await(w *worker, c *call) bool {
+	patience := min(g.app.cfg.RebalanceTimeout/2, 20*time.Second)
+	for {
+		select {
+		case <-c.done:
+			return true
+		case <-time.After(patience):
+			if !w.busy.Load() && c.withdraw() {
+				return false
+			}
+			w.log.Warn("the group waits for a worker, which waits for the cluster")
+		}
+	}
+}
+
+// awaitStop waits until the workers of an instance that stops have given up their tasks. Those that do not in time may commit nothing any more.
+func (g *group) awaitStop() {
+	select {
+	case <-g.app.stopped:
+	case <-time.After(min(g.app.cfg.RebalanceTimeout/2, 20*time.Second)):
+		for _, w := range g.app.workers {
+			w.void.Store(true)
+		}
+	}
 }
 
 // cancelOpening ends the opening of tasks that do not run yet.

@@ -20,7 +20,8 @@ import (
 // its end: no record, no transaction. It is for the goroutine of its worker.
 type producer struct {
 	cfg    Config
-	id     string // transactional; empty under at-least-once
+	ctx    context.Context // of the client's calls; ends when nothing is waited for any more
+	id     string          // transactional; empty under at-least-once
 	client *kgo.Client
 	v2     bool // the broker adds partitions and offsets to transactions by itself (KIP-890)
 
@@ -43,8 +44,9 @@ type ended struct {
 // bufferedBytes bounds what a producer holds that the broker has not: a slow broker holds up the worker.
 const bufferedBytes = 64 << 20
 
-func newProducer(ctx context.Context, c Config, index int, processID string) (*producer, error) {
-	p := &producer{cfg: c, ends: map[topicPartition]ended{}}
+// newProducer returns the producer of a worker. ctx bounds the making, life the calls for records.
+func newProducer(ctx, life context.Context, c Config, index int, processID string) (*producer, error) {
+	p := &producer{cfg: c, ctx: life, ends: map[topicPartition]ended{}}
 	opts := append(c.options(fmt.Sprintf("producer-%d", index)),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()), kgo.ProducerBatchCompression(kgo.Lz4Compression(), kgo.NoCompression()),
 		kgo.ProducerLinger(10*time.Millisecond), kgo.MaxBufferedRecords(200_000), kgo.MaxBufferedBytes(bufferedBytes),
@@ -110,9 +112,9 @@ func (p *producer) produce(o *topology.Output, changelog bool) error {
 	}
 	p.sent++
 	if changelog {
-		p.client.Produce(context.Background(), r, p.logged)
+		p.client.Produce(p.ctx, r, p.logged)
 	} else {
-		p.client.Produce(context.Background(), r, p.acked)
+		p.client.Produce(p.ctx, r, p.acked)
 	}
 	return nil
 }

@@ -162,9 +162,9 @@ func TestRebalance_LetsTheOtherTasksRun(t *testing.T) {
 	p.send(100)
 	p.awaitCounted(t, first)
 	held, release := make(chan struct{}), make(chan struct{})
+	var once sync.Once
 	b.Fake.ControlKey(int16(kmsg.SyncGroup), func(kmsg.Request) (kmsg.Response, error, bool) {
-		b.Fake.DropControl()
-		close(held)
+		once.Do(func() { close(held) })
 		b.Fake.SleepControl(func() { <-release })
 		return nil, nil, false
 	})
@@ -249,18 +249,8 @@ func TestRebalance_CountsExactlyUnderJoinsAndFaults(t *testing.T) {
 	ctx, cancel := context.WithCancel(t.Context())
 	var faults sync.WaitGroup
 	faults.Go(func() {
-		for n := 0; sleep(ctx, 60*time.Millisecond); n++ {
-			switch strike := n % 4; {
-			case strike == 0:
-				gate.LoseAnswers(int16(kmsg.EndTxn), 1)
-			case strike == 1:
-				gate.LoseRequests(int16(kmsg.EndTxn), 1)
-			case b.Real():
-			case strike == 2:
-				b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: p.counts, Err: kerr.InvalidProducerEpoch})
-			default:
-				b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Group: p.application, Err: kerr.TransactionAbortable})
-			}
+		for n := 0; sleep(ctx, 100*time.Millisecond); n++ {
+			strike(ctx, p, gate, n)
 		}
 	})
 	random := rand.New(rand.NewPCG(1, 2))
@@ -288,6 +278,26 @@ func TestRebalance_CountsExactlyUnderJoinsAndFaults(t *testing.T) {
 		require.Positive(t, aborts)
 	}
 	t.Logf("%d records, %d aborts", p.sent, aborts)
+}
+
+// strike makes one commit fail, if one comes soon.
+func strike(ctx context.Context, p *pipeline, gate *testbroker.Gate, n int) {
+	var fault kfake.Fault
+	switch kind := n % 4; {
+	case kind == 0:
+		gate.LoseAnswers(int16(kmsg.EndTxn), 1)
+		return
+	case kind == 1 || p.b.Real():
+		gate.LoseRequests(int16(kmsg.EndTxn), 1)
+		return
+	case kind == 2:
+		fault = kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: p.counts, Err: kerr.InvalidProducerEpoch}
+	default:
+		fault = kfake.Fault{Keys: []kmsg.Key{kmsg.TxnOffsetCommit}, Group: p.application, Err: kerr.TransactionAbortable}
+	}
+	h := p.b.Fake.Fault(fault)
+	sleep(ctx, 100*time.Millisecond)
+	h.Remove()
 }
 
 // Partitions are read once each: what topics the members believe to own makes no difference to the tasks.

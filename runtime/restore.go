@@ -2,10 +2,13 @@ package runtime
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
@@ -52,6 +55,14 @@ func (a *App) restore(ctx context.Context, r *running) error {
 	}
 	started := time.Now()
 	if err := a.replay(ctx, r, all); err != nil {
+		if errors.Is(err, kerr.OffsetOutOfRange) {
+			// The log's start has moved over a position: what is local cannot be continued.
+			for _, x := range all {
+				err = errors.Join(err, r.db.Wipe(x.store.Info()))
+			}
+			a.log.Warn("a changelog was cut off while it was read, restoring from its new start", "task", r.id, "err", err)
+			return fmt.Errorf("%w: %w", errAgain, err)
+		}
 		return err
 	}
 	for _, x := range all {
@@ -61,6 +72,9 @@ func (a *App) restore(ctx context.Context, r *running) error {
 	}
 	return nil
 }
+
+// errAgain asks for another attempt at opening a task.
+var errAgain = errors.New("try again")
 
 // checkpointAge is the broker's delete.retention.ms (24 h by default) with a margin: a checkpoint that is older may miss tombstones that
 // compaction has removed since.
@@ -137,6 +151,7 @@ func (a *App) replay(ctx context.Context, r *running, all []*restoring) error {
 	client, err := kgo.NewClient(append(a.cfg.options("restore"),
 		kgo.ConsumePartitions(from), kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(),
 		kgo.ConsumeResetOffset(kgo.NoResetOffset()), kgo.FetchMaxWait(200*time.Millisecond), kgo.FetchMaxPartitionBytes(4<<20),
+		kgo.FetchMaxBytes(8<<20),
 	)...)
 	if err != nil {
 		return fmt.Errorf("make a consumer for changelogs: %w", err)
@@ -211,18 +226,19 @@ func (a *App) replayFetches(fetches kgo.Fetches, byTopic map[string]*restoring, 
 	return progress, err
 }
 
-// drained tells whether nothing more can come below the ends: compaction may have removed the last records, and what a fetch skips is not seen. The
-// last stable offset must have passed the end, so that no open transaction holds records back.
+// drained tells whether nothing more can come below the ends: compaction may have removed the last records, and the client does not show a fetch that
+// returns none. So the leader is asked: it has nothing below the end if a fetch from the position returns no batch at all, and the last stable offset has
+// passed the end, so that no open transaction holds records back.
 func (a *App) drained(ctx context.Context, r *running, all []*restoring) (bool, error) {
 	for _, x := range all {
 		if x.position >= x.end {
 			continue
 		}
-		stable, err := a.cluster.admin.ListCommittedOffsets(ctx, x.topic)
+		p, err := a.fetchRaw(ctx, x.topic, r.id.Partition, x.position)
 		if err != nil {
-			return false, &TopicError{x.topic, fmt.Errorf("find its last stable offset: %w", err)}
+			return false, &TopicError{x.topic, fmt.Errorf("look behind offset %d of partition %d: %w", x.position, r.id.Partition, err)}
 		}
-		if o, ok := stable.Lookup(x.topic, r.id.Partition); !ok || o.Err != nil || o.Offset < x.end {
+		if len(p.RecordBatches) > 0 || p.LastStableOffset < x.end {
 			return false, nil
 		}
 	}
@@ -230,6 +246,36 @@ func (a *App) drained(ctx context.Context, r *running, all []*restoring) (bool, 
 		x.position = max(x.position, x.end)
 	}
 	return true, nil
+}
+
+// fetchRaw asks the leader of a partition for what it has from an offset on, read-committed.
+func (a *App) fetchRaw(ctx context.Context, topic string, partition int32, from int64) (p kmsg.FetchResponseTopicPartition, err error) {
+	m, err := a.cluster.admin.Metadata(ctx, topic)
+	if err != nil {
+		return p, err
+	}
+	t := kmsg.NewFetchRequestTopic()
+	t.Topic, t.TopicID = topic, m.Topics[topic].ID
+	part := kmsg.NewFetchRequestTopicPartition()
+	part.Partition, part.FetchOffset, part.PartitionMaxBytes = partition, from, 1<<16
+	t.Partitions = append(t.Partitions, part)
+	req := kmsg.NewPtrFetchRequest()
+	req.MaxWaitMillis, req.MinBytes, req.MaxBytes, req.IsolationLevel = 100, 1, 1<<16, 1
+	req.SessionID, req.SessionEpoch = 0, -1
+	req.Topics = append(req.Topics, t)
+	resp, err := a.cluster.client.Broker(int(m.Topics[topic].Partitions[partition].Leader)).RetriableRequest(ctx, req)
+	if err != nil {
+		return p, err
+	}
+	answer, ok := resp.(*kmsg.FetchResponse)
+	if !ok || len(answer.Topics) != 1 || len(answer.Topics[0].Partitions) != 1 {
+		return p, errors.New("the broker's answer is about something else")
+	}
+	p = answer.Topics[0].Partitions[0]
+	if err := kerr.ErrorForCode(answer.ErrorCode); err != nil {
+		return p, err
+	}
+	return p, kerr.ErrorForCode(p.ErrorCode)
 }
 
 func (a *App) restoredTo(all []*restoring) map[string]state.Checkpoint {

@@ -3,6 +3,7 @@ package runtime
 import (
 	"slices"
 	"sync"
+	"sync/atomic"
 )
 
 // A State is where an application stands.
@@ -51,26 +52,22 @@ var transitions = map[State][]State{
 
 // stateMachine holds a State and tells of its changes.
 type stateMachine struct {
-	mu     sync.Mutex
-	state  State
+	mu     sync.Mutex // held while the listener runs, which may read the state
+	state  atomic.Uint32
 	listen func(from, to State)
 }
 
-func (m *stateMachine) get() State {
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	return m.state
-}
+func (m *stateMachine) get() State { return State(m.state.Load()) }
 
 // to changes the state, if there is a way from the present one.
 func (m *stateMachine) to(next State) bool {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	if !slices.Contains(transitions[m.state], next) {
+	from := m.get()
+	if !slices.Contains(transitions[from], next) {
 		return false
 	}
-	from := m.state
-	m.state = next
+	m.state.Store(uint32(next))
 	if m.listen != nil {
 		m.listen(from, next)
 	}

@@ -23,13 +23,17 @@ type worker struct {
 	log   *slog.Logger
 	prod  *producer
 
-	mu    sync.Mutex
-	inbox []delivery
-	calls []call
-	ended bool // calls are not answered any more
-	wake  chan struct{}
-	busy  atomic.Bool // a commit or a rollback is on its way
+	mu      sync.Mutex
+	inbox   []delivery
+	calls   []*call
+	ended   bool        // calls are not answered any more
+	pending atomic.Bool // there are calls
+	wake    chan struct{}
+	over    chan struct{} // is closed when run has returned
+	busy    atomic.Bool   // a commit or a rollback is on its way
+	void    atomic.Bool   // the instance has stopped waiting for this worker: it may commit nothing any more
 
+	failed     bool // nothing more is processed or committed
 	tasks      []*running
 	lastCommit time.Time
 	lastFlush  time.Time
@@ -57,7 +61,7 @@ type running struct {
 }
 
 func newWorker(a *App, index int) *worker {
-	return &worker{app: a, index: index, log: a.log.With("worker", index), wake: make(chan struct{}, 1)}
+	return &worker{app: a, index: index, log: a.log.With("worker", index), wake: make(chan struct{}, 1), over: make(chan struct{})}
 }
 
 // deliver hands over records. It never blocks: what is queued is bounded by pausing partitions.
@@ -68,34 +72,41 @@ func (w *worker) deliver(d delivery) {
 	w.poke()
 }
 
-// A call is a function that the worker runs between two records.
+// A call is a function for the worker to run between two records.
 type call struct {
-	f    func()
-	done chan struct{}
+	f       func() error
+	claimed atomic.Bool // by the worker, to run it, or by the caller, to take it back
+	done    chan struct{}
+	err     error // of f; errEnded if it did not run. For those who have seen done closed
 }
 
-// post lets f run on the worker's goroutine, between two records. The result is closed when it has run, or when the worker has ended without.
-func (w *worker) post(f func()) <-chan struct{} {
-	c := call{f, make(chan struct{})}
+// errEnded answers a call that a worker has not run before it ended.
+var errEnded = errors.New("the worker has ended")
+
+// post lets f run on the worker's goroutine, between two records. The call's done is closed when it has run, or when the worker has ended without.
+func (w *worker) post(f func() error) *call {
+	c := &call{f: f, done: make(chan struct{}), err: errEnded}
 	w.mu.Lock()
 	if w.ended {
 		close(c.done)
 	} else {
 		w.calls = append(w.calls, c)
+		w.pending.Store(true)
 	}
 	w.mu.Unlock()
 	w.poke()
-	return c.done
+	return c
 }
 
-// do is post, and returns when f is done, or false when ctx ended first: f may still run then.
-func (w *worker) do(ctx context.Context, f func()) bool {
-	select {
-	case <-w.post(f):
-		return true
-	case <-ctx.Done():
-		return false
+// withdraw takes a call back. It returns false if the worker runs it already, or has.
+func (c *call) withdraw() bool { return c.claimed.CompareAndSwap(false, true) }
+
+// run is for the worker.
+func (c *call) run() {
+	if c.claimed.CompareAndSwap(false, true) {
+		c.err = c.f()
 	}
+	close(c.done)
 }
 
 func (w *worker) poke() {
@@ -105,26 +116,34 @@ func (w *worker) poke() {
 	}
 }
 
-// stepsPerTurn is how many records a task processes before the others have their turn and calls are looked at.
-const stepsPerTurn = 256
+// A task has its turn until so many records, or so much time, have passed; then the others have theirs, and calls and commits are looked at. Time
+// is looked at every few records.
+const (
+	stepsPerTurn = 256
+	stepsPerLook = 4
+	timePerTurn  = 20 * time.Millisecond
+)
 
 // run is the worker's loop. It ends with ctx. After an error, which stops the application, it processes nothing more but still answers calls: the
 // group and the stop wait for that.
 func (w *worker) run(ctx context.Context) {
 	w.lastCommit, w.lastFlush = time.Now(), time.Now()
+	defer close(w.over)
 	defer w.end()
-	failed := false
+	interrupted := false
 	for ctx.Err() == nil {
 		w.receive()
 		did, err := false, error(nil)
-		if !failed {
-			did, err = w.turn()
+		if !w.failed && !interrupted {
+			if did, err = w.turn(); err == nil && w.due(time.Now()) {
+				err = w.commit(false)
+			}
 		}
-		if err == nil && !failed && w.due(time.Now()) {
-			err = w.commit(false)
-		}
-		if err != nil {
-			failed = true
+		switch {
+		case errors.Is(err, errInterrupted):
+			interrupted = true // what was done before may still be committed
+		case err != nil:
+			w.failed = true
 			w.app.fail(err)
 		}
 		if !did {
@@ -149,6 +168,7 @@ func (w *worker) receive() {
 	w.mu.Lock()
 	inbox, calls := w.inbox, w.calls
 	w.inbox, w.calls = nil, nil
+	w.pending.Store(false)
 	w.mu.Unlock()
 	for _, d := range inbox {
 		r := w.taskOf(d.in.id)
@@ -159,12 +179,15 @@ func (w *worker) receive() {
 		r.task.Add(d.in.topic, d.raws)
 		r.task.SetEnd(d.in.topic, d.end)
 		queued := int64(r.task.Buffered(d.in.topic))
-		d.in.buffered.Add(queued - d.in.queued - int64(len(d.raws))) // those that came twice
+		if twice := d.in.queued + int64(len(d.raws)) - queued; twice > 0 {
+			d.in.buffered.Add(-twice)
+			w.log.Warn("records came that were there already: the log may have been cut off and grown again", "topic", d.in.topic,
+				"partition", d.in.partition, "from", d.raws[0].Offset, "records", twice)
+		}
 		d.in.queued = queued
 	}
 	for _, c := range calls {
-		c.f()
-		close(c.done)
+		c.run()
 	}
 }
 
@@ -179,30 +202,52 @@ func (w *worker) taskOf(id topology.TaskID) *running {
 
 // turn lets each task process some records and run its timers. It tells whether any did.
 func (w *worker) turn() (did bool, err error) {
-	if w.overdue() {
-		return false, nil
-	}
 	for _, r := range w.tasks {
-		now := time.Now()
-		if err := r.task.Tick(now); err != nil {
-			return did, w.failed(r, err)
+		if w.held() {
+			return did, nil
 		}
-		n := 0
-		for ; n < stepsPerTurn; n++ {
-			stepped, err := r.task.Step(now)
-			if err != nil {
-				return did, w.failed(r, err)
-			}
-			if !stepped {
-				break
-			}
+		n, err := w.turnOf(r)
+		if err != nil {
+			return did, w.failure(r, err)
 		}
-		did = did || n > 0
 		if n > 0 {
+			did = true
 			w.app.release(r)
+		}
+		if w.pending.Load() {
+			return true, nil
 		}
 	}
 	return did, nil
+}
+
+// turnOf returns how many records the task has processed.
+func (w *worker) turnOf(r *running) (n int, err error) {
+	now := time.Now()
+	if err := r.task.Tick(now); err != nil {
+		return 0, err
+	}
+	for until := now.Add(timePerTurn); n < stepsPerTurn; n++ {
+		if n%stepsPerLook == stepsPerLook-1 {
+			if now = time.Now(); now.After(until) || w.pending.Load() {
+				return n, nil
+			}
+		}
+		did, err := r.task.Step(now)
+		if err != nil || !did {
+			return n, err
+		}
+	}
+	return n, nil
+}
+
+// held tells that no more may be done before a commit that waits for the group: the open transaction is so old that the broker would give it up, or
+// what is uncommitted has its share of memory.
+func (w *worker) held() bool {
+	if w.overdue() {
+		return true
+	}
+	return w.app.joining.Load() && slices.ContainsFunc(w.tasks, func(r *running) bool { return r.task.CommitWanted() })
 }
 
 // overdue tells that the open transaction is so old that no more may be added before it ends: a commit waits for the group, and the broker would give the
@@ -211,9 +256,9 @@ func (w *worker) overdue() bool {
 	return w.prod.open && w.prod.id != "" && time.Since(w.prod.since) > w.app.cfg.TransactionTimeout/2
 }
 
-// failed gives the error of a task up to the application. A record that was interrupted because the task must stop is no failure of its own: it is
-// processed again by whoever has the task next.
-func (w *worker) failed(r *running, err error) error {
+// failure gives the error of a task up to the application. A record that was interrupted because the task must stop is no failure of its own: it
+// is processed again by whoever has the task next.
+func (w *worker) failure(r *running, err error) error {
 	if w.app.ctx.Err() != nil {
 		w.log.Info("a record was interrupted by the stop, it will be processed again", "task", r.id, "err", err)
 		return fmt.Errorf("task %v: %w", r.id, errInterrupted)
@@ -272,17 +317,20 @@ func minTime(a, b time.Time) time.Time {
 // install takes over a task that is ready to run.
 func (w *worker) install(r *running) {
 	w.tasks = append(w.tasks, r)
+	w.app.stats.started(r.id, r.task.Positions())
 	slices.SortFunc(w.tasks, func(a, b *running) int {
 		return int(a.id.Partition-b.id.Partition)*1000 + a.id.Subtopology - b.id.Subtopology
 	})
 }
 
-// remove closes a task's state and forgets it. What it has not committed is lost.
-func (w *worker) remove(r *running) {
+// remove closes a task's state and forgets it. What it has not committed is lost. current tells that its state is as the group has it, now.
+func (w *worker) remove(r *running, current bool) {
 	w.tasks = slices.DeleteFunc(w.tasks, func(x *running) bool { return x == r })
 	r.cancel()
 	w.app.stats.closed(r.id)
-	w.app.confirm(r)
+	if current {
+		w.app.confirm(r)
+	}
 	if err := r.db.Close(); err != nil {
 		w.log.Warn("close state of a task: what it lacks is restored from the changelog", "task", r.id, "err", err)
 	}
@@ -295,7 +343,7 @@ func (w *worker) giveUp(ids []topology.TaskID) error {
 	err := w.commit(true)
 	for _, id := range ids {
 		if r := w.taskOf(id); r != nil {
-			w.remove(r)
+			w.remove(r, err == nil && !r.task.Uncommitted())
 		}
 	}
 	return err
@@ -305,8 +353,11 @@ func (w *worker) giveUp(ids []topology.TaskID) error {
 func (w *worker) lose(ids []topology.TaskID) error {
 	for _, id := range ids {
 		if r := w.taskOf(id); r != nil {
-			w.remove(r)
+			w.remove(r, false)
 		}
+	}
+	if w.failed {
+		return nil
 	}
 	return w.abort(errors.New("the group has taken partitions away"))
 }

@@ -2,6 +2,7 @@ package topology
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"time"
 
@@ -76,19 +77,24 @@ func (n *Node[K2, V2]) send(to Processor[K2, V2], r *Record[K2, V2]) error {
 // Commit asks for a commit soon, before the interval is over.
 func (n *Node[K2, V2]) Commit() { n.nc.host.RequestCommit() }
 
-// EveryStreamTime calls f when the task's stream time reaches the next multiple of d. It first does so at the first record. f gets the
+// EveryStreamTime, in the set-up, arranges that f is called when the task's stream time reaches the next multiple of d. It first does so at the first record. f gets the
 // stream time; steps that it jumped over are merged into one call. An error stops the task: there is no record to set aside.
 func (n *Node[K2, V2]) EveryStreamTime(d time.Duration, f func(now time.Time) error) {
 	n.every(StreamTime, d, f)
 }
 
-// EveryWallTime calls f every d of wall time, first d after the start. f gets the wall time; missed calls are merged into one. An
+// EveryWallTime, in the set-up, arranges that f is called every d of wall time, first d after the start. f gets the wall time; missed calls are merged into one. An
 // error stops the task: there is no record to set aside.
 func (n *Node[K2, V2]) EveryWallTime(d time.Duration, f func(now time.Time) error) {
 	n.every(WallTime, d, f)
 }
 
 func (n *Node[K2, V2]) every(clock ClockType, d time.Duration, f func(now time.Time) error) {
+	if n.ready {
+		// Nothing would undo it if the record in process fails.
+		_ = n.nc.Fail(errors.New("a timer is set outside of the set-up: set it there"))
+		return
+	}
 	if err := n.nc.every(clock, d, f); err != nil {
 		n.errs = append(n.errs, err)
 	}

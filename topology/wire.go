@@ -12,6 +12,8 @@ type SourceInput struct {
 	Topic string
 	// Node is the name of the source node.
 	Node string
+	// Repartition tells that the topic is the application's own: its records carry their origin.
+	Repartition bool
 	Input
 }
 
@@ -49,7 +51,7 @@ func (s *Subtopology) wire(h Host) (inputs []SourceInput, contexts []*NodeContex
 		if n.kind == SourceNode {
 			var in Input
 			if in, err = n.input(c, kids); err == nil {
-				inputs = append(inputs, SourceInput{n.fullTopic(h.Application()), n.name, in})
+				inputs = append(inputs, SourceInput{n.fullTopic(h.Application()), n.name, n.topic.internal, in})
 			}
 		} else {
 			receivers[n], err = n.wire(c, kids)

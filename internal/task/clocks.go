@@ -5,18 +5,21 @@ import (
 	"github.com/weirstream/weir/state"
 )
 
-// Clock implements topology.Host. Clocks that no code asks for any more are kept until the task closes, and then forgotten.
+// Clock implements topology.Host. A clock that was saved and that no code asks for any more is forgotten by the next commit.
 func (t *Task) Clock(name string) *state.Clock {
 	c := t.clocks[name]
 	if c == nil {
 		c = state.NewClock(&t.journal)
+		if ms, ok := t.saved[name]; ok {
+			c.Advance(ms)
+		}
 		t.clocks[name] = c
 		t.clockOrder = append(t.clockOrder, name)
 	}
 	return c
 }
 
-// loadClocks sets the clocks to what a commit saved. Those that a restore moved further keep their reading.
+// loadClocks notes what a commit saved. Clocks that a restore moved further keep their reading.
 func (t *Task) loadClocks(b []byte) error {
 	if len(b) == 0 {
 		return nil
@@ -26,7 +29,10 @@ func (t *Task) loadClocks(b []byte) error {
 		return t.errorf("read clocks: %w", err)
 	}
 	for _, c := range saved {
-		t.Clock(c.Name).Advance(c.UnixMs)
+		t.saved[c.Name] = max(c.UnixMs, t.saved[c.Name])
+		if known := t.clocks[c.Name]; known != nil {
+			known.Advance(c.UnixMs)
+		}
 	}
 	t.journal.Release()
 	return nil

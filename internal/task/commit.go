@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/base64"
+	"runtime/debug"
 	"time"
 
 	"github.com/weirstream/weir/internal/wire"
@@ -41,8 +42,13 @@ const maxMetadata = 3000
 
 // Prepare ends the interval: it produces one changelog record per row that changed and collects what a commit needs. Either Committed or
 // Rollback must follow before anything else.
-func (t *Task) Prepare() (*Commit, error) {
-	c := &Commit{db: t.cfg.DB.Begin(), Effects: t.produced}
+func (t *Task) Prepare() (c *Commit, err error) {
+	defer func() {
+		if v := recover(); v != nil { // a serde, at the encoding of a row
+			err = t.errorf("commit: panic: %v\n%s", v, debug.Stack())
+		}
+	}()
+	c = &Commit{db: t.cfg.DB.Begin(), Effects: t.produced}
 	var log topology.Output
 	produce := func(key, value []byte, ts int64) error {
 		o := log

@@ -2,6 +2,7 @@ package task
 
 import (
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/dlq"
@@ -17,6 +18,9 @@ const unavailableDelay = time.Second
 func (t *Task) failed(q *queue, err error, now time.Time) error {
 	t.undo()
 	raw := q.front()
+	if t.cfg.Context.Err() != nil {
+		return t.at(raw, err) // interrupted: it is no failure of the record, and no policy is asked
+	}
 	fault, ok := isFault(err)
 	if !ok {
 		return t.at(raw, err)
@@ -105,11 +109,11 @@ func (t *Task) sendLetter(raw *topology.Raw, f *dlq.Failure, d dlq.Decision, now
 	}
 	o := topology.Output{
 		Topic: topic, Partition: p, Key: raw.Key, Value: raw.Value, Timestamp: time.UnixMilli(max(raw.TimestampMs, 0)).UTC(),
-		Headers: letter.AppendHeaders(without(raw.Headers)),
+		Headers: letter.AppendHeaders(slices.Clip(t.meta.Headers)),
 	}
 	if err = t.Emit(o); err != nil {
 		letter.LimitMessage(0)
-		o.Headers = letter.AppendHeaders(without(raw.Headers))
+		o.Headers = letter.AppendHeaders(slices.Clip(t.meta.Headers))
 		err = t.Emit(o)
 	}
 	if err != nil {

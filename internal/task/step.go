@@ -4,7 +4,6 @@ import (
 	"container/heap"
 	"errors"
 	"runtime/debug"
-	"slices"
 	"time"
 
 	"github.com/weirstream/weir/dlq"
@@ -20,7 +19,7 @@ func (t *Task) Step(now time.Time) (bool, error) {
 		return false, err
 	}
 	raw := q.front()
-	t.describe(raw, q.in.Timestamp())
+	t.describe(q, raw, q.in.Timestamp())
 	t.streamTime.Advance(q.in.Timestamp().UnixMilli())
 	if err := t.guard(q.in.Process); err != nil {
 		err = t.failed(q, err, now)
@@ -63,13 +62,13 @@ func (t *Task) ready(q *queue, now time.Time) error {
 			q.pop()
 			continue
 		}
-		t.describe(raw, time.UnixMilli(max(raw.TimestampMs, 0)).UTC())
+		t.describe(q, raw, time.UnixMilli(max(raw.TimestampMs, 0)).UTC())
 		// The queued record keeps the engine's headers: it is described again when it is processed, or tried again.
 		t.head = *raw
 		t.head.Headers = t.meta.Headers
 		err := t.guard(func() error { return q.in.Decode(&t.head) })
 		if err == nil {
-			q.decoded = true
+			q.decoded, q.notBefore = true, time.Time{}
 			heap.Push(&t.order, q)
 			return nil
 		}
@@ -125,16 +124,18 @@ func (t *Task) complete(now time.Time) bool {
 	return complete
 }
 
-// describe fills the metadata with the record that comes next.
-func (t *Task) describe(raw *topology.Raw, at time.Time) {
+// describe fills the metadata with the record that comes next. Only records of the application's own topics say where they come from: on any other
+// topic that header is somebody else's.
+func (t *Task) describe(q *queue, raw *topology.Raw, at time.Time) {
 	m := &t.meta
-	m.Topic, m.Partition, m.Offset, m.Timestamp = raw.Topic, raw.Partition, raw.Offset, at
-	rest, from, ok := topology.SplitOrigin(raw.Headers)
-	m.Headers = rest
-	if !ok {
-		from = dlq.Origin{Topic: raw.Topic, Partition: raw.Partition, Offset: raw.Offset}
+	m.Topic, m.Partition, m.Offset, m.Timestamp, m.Headers = raw.Topic, raw.Partition, raw.Offset, at, raw.Headers
+	m.Origin = dlq.Origin{Topic: raw.Topic, Partition: raw.Partition, Offset: raw.Offset}
+	if !q.in.Repartition {
+		return
 	}
-	m.Origin = from
+	if rest, from, ok := topology.SplitOrigin(raw.Headers); ok {
+		m.Headers, m.Origin = rest, from
+	}
 }
 
 // guard runs user code and turns a panic into the failure of the node at work.
@@ -200,10 +201,4 @@ func isFault(err error) (*topology.Fault, bool) {
 		return nil, false
 	}
 	return errors.AsType[*topology.Fault](err)
-}
-
-// without returns headers without those of the engine's own.
-func without(headers []topology.Header) []topology.Header {
-	rest, _, _ := topology.SplitOrigin(headers)
-	return slices.Clip(rest)
 }

@@ -3,6 +3,7 @@ package task
 import (
 	"context"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/dlq"
@@ -50,6 +51,7 @@ type Task struct {
 
 	clocks     map[string]*state.Clock
 	clockOrder []string
+	saved      map[string]int64 // readings that a commit kept, for clocks that are still to be asked for
 	streamTime *state.Clock
 	commits    *state.Clock
 	counters   counters
@@ -63,6 +65,7 @@ type Task struct {
 
 	head     topology.Raw // what is being decoded
 	meta     topology.Metadata
+	origin   dlq.Origin // of what no source record caused: the application's first source, at no offset
 	cursor   topology.Cursor
 	arena    arena.Arena
 	ctx      context.Context
@@ -75,10 +78,11 @@ type Task struct {
 // Open opens the task's stores. The task can be restored, then started.
 func Open(cfg Config) (*Task, error) {
 	t := &Task{
-		cfg: cfg, byName: map[string]state.Store{}, clocks: map[string]*state.Clock{}, byTopic: map[string]*queue{},
+		cfg: cfg, byName: map[string]state.Store{}, clocks: map[string]*state.Clock{}, saved: map[string]int64{}, byTopic: map[string]*queue{},
 		meta: noMetadata(), sticky: cfg.ID.Partition,
 	}
 	t.counters.journal = &t.journal
+	t.origin = firstOrigin(cfg)
 	t.ctx = topology.WithMetadata(cfg.Context, &t.meta)
 	t.streamTime, t.commits = t.Clock("stream"), t.Clock(commitsClock)
 	env := state.Env{Journal: &t.journal, Clock: t.Clock, Time: func() time.Time { return t.meta.Timestamp }, CacheBytes: cfg.CacheBytes}
@@ -93,6 +97,19 @@ func Open(cfg Config) (*Task, error) {
 		}
 	}
 	return t, nil
+}
+
+// firstOrigin lets what a timer sends be told from what a record caused, and gives its dead letters a topic.
+func firstOrigin(cfg Config) dlq.Origin {
+	subs := append(slices.Clone(cfg.Subtopologies), cfg.Topology.Subtopologies()...)
+	for _, s := range subs {
+		for _, src := range s.SourceTopics(cfg.Application) {
+			if !src.Repartition {
+				return dlq.Origin{Topic: src.Name, Partition: -1, Offset: -1}
+			}
+		}
+	}
+	return dlq.Origin{Partition: -1, Offset: -1}
 }
 
 func noMetadata() topology.Metadata { return topology.Metadata{Partition: -1, Offset: -1} }

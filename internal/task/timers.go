@@ -64,7 +64,7 @@ func (t *Task) punctuate(clock topology.ClockType, now time.Time) error {
 
 func (t *Task) fire(tm *timer, now time.Time) error {
 	t.meta = noMetadata()
-	t.meta.Timestamp = now
+	t.meta.Timestamp, t.meta.Origin = now, t.origin
 	target, ms := tm.next.Now(), now.UnixMilli()
 	tm.next.Set(target + ((ms-target)/tm.everyMs+1)*tm.everyMs)
 	if err := t.guard(func() error { return tm.f(now) }); err != nil {

@@ -14,6 +14,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/sasl/plain"
 )
 
 // A Broker is a cluster for one test. Names made by Name do not meet those of other tests.
@@ -22,6 +23,7 @@ type Broker struct {
 	addrs  []string
 	suffix string
 	client *kgo.Client
+	auth   []kgo.Opt // of a superuser, on a secured cluster
 	// Fake is the embedded cluster, for its fault injection; nil on a real one.
 	Fake *kfake.Cluster
 }
@@ -29,9 +31,29 @@ type Broker struct {
 // Start returns a cluster that ends with the test.
 func Start(tb testing.TB, opts ...kfake.Opt) *Broker {
 	tb.Helper()
-	b := &Broker{tb: tb}
-	if env := os.Getenv("KAFKA_BROKERS"); env != "" {
-		b.addrs = strings.Split(env, ",")
+	return start(&Broker{tb: tb}, os.Getenv("KAFKA_BROKERS"), opts)
+}
+
+// StartSecured returns an embedded cluster, whatever KAFKA_BROKERS says, on which an application may only do what the entries allow, as the user of
+// AsUser.
+func StartSecured(tb testing.TB, acls ...kfake.ACL) *Broker {
+	tb.Helper()
+	b := &Broker{tb: tb, auth: []kgo.Opt{login("super")}}
+	return start(b, "", []kfake.Opt{
+		kfake.EnableSASL(), kfake.EnableACLs(), kfake.Superuser("PLAIN", "super", "super"), kfake.User("PLAIN", "user", "user", acls...),
+	})
+}
+
+// AsUser is the login of a user that is no superuser of a secured cluster.
+func AsUser() kgo.Opt { return login("user") }
+
+func login(name string) kgo.Opt { return kgo.SASL(plain.Auth{User: name, Pass: name}.AsMechanism()) }
+
+func start(b *Broker, addrs string, opts []kfake.Opt) *Broker {
+	tb := b.tb
+	tb.Helper()
+	if addrs != "" {
+		b.addrs = strings.Split(addrs, ",")
 	} else {
 		c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.DefaultNumPartitions(1), kfake.GroupMinSessionTimeout(time.Second)}, opts...)...)
 		require.NoError(tb, err)
@@ -60,7 +82,7 @@ func (b *Broker) Client(opts ...kgo.Opt) *kgo.Client {
 	c, err := kgo.NewClient(append([]kgo.Opt{
 		kgo.SeedBrokers(b.addrs...), kgo.MetadataMinAge(50 * time.Millisecond), kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.FetchIsolationLevel(kgo.ReadCommitted()),
-	}, opts...)...)
+	}, append(b.auth, opts...)...)...)
 	require.NoError(b.tb, err)
 	b.tb.Cleanup(c.Close)
 	return c
@@ -138,9 +160,7 @@ func (b *Broker) Read(topic string) []*kgo.Record {
 	if len(from) == 0 {
 		return nil
 	}
-	c, err := kgo.NewClient(kgo.SeedBrokers(b.addrs...), kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
-	require.NoError(b.tb, err)
+	c := b.Client(kgo.ConsumePartitions(map[string]map[int32]kgo.Offset{topic: from}), kgo.KeepControlRecords(), kgo.FetchMaxWait(100*time.Millisecond))
 	defer c.Close()
 	var out []*kgo.Record
 	for len(left) > 0 {
