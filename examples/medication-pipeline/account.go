@@ -17,8 +17,8 @@ type outputs struct{ letters, pharmacyOrders, status, volumes, alerts []*kgo.Rec
 
 func outputTopics(prefix string) []string {
 	return []string{
-		dlq.TopicFor(prefix + Orders.Name()), prefix + PharmacyOrders.Name(), prefix + OrderStatus.Name(), prefix + Volumes.Name(),
-		prefix + Alerts.Name(),
+		dlq.TopicFor(prefix + Orders.Name()), prefix + PharmacyOrders.Name(), prefix + OrderStatus.Name(),
+		prefix + Volumes.Name(), prefix + Alerts.Name(),
 	}
 }
 
@@ -48,7 +48,8 @@ type check struct {
 	Repeated int
 }
 
-// settle compares. exact holds the outputs to exactly once; without it, what is there more often is counted and forgiven.
+// settle compares. exact holds the outputs to exactly once; without it, what is there more often is counted and
+// forgiven.
 func settle(want expectation, out outputs, exact bool) account {
 	a := account{want: want, out: out, exact: exact, Reasons: map[string]int{}}
 	a.checkLetters()
@@ -83,7 +84,8 @@ func (a *account) checkLetters() {
 func (a *account) checkInput() {
 	c := check{Name: "every event became one status or one dead letter"}
 	if got := len(a.out.status) + len(a.out.letters); got < a.want.In || a.exact && got > a.want.In {
-		c.fail("%d events came in, %d statuses and %d dead letters went out", a.want.In, len(a.out.status), len(a.out.letters))
+		c.fail("%d events came in, %d statuses and %d dead letters went out",
+			a.want.In, len(a.out.status), len(a.out.letters))
 	}
 	a.Checks = append(a.Checks, c)
 }
@@ -132,8 +134,8 @@ func (a *account) checkStatus() {
 	a.Checks = append(a.Checks, final)
 }
 
-// checkVolumes reads the proof in the counts themselves: a window that is counted exactly once goes 1, 2, 3 and so on, and its last count is the
-// number of orders in it. An order that is in no window came late.
+// checkVolumes reads the proof in the counts themselves: a window that is counted exactly once goes 1, 2, 3 and so
+// on, and its last count is the number of orders in it. An order that is in no window came late.
 func (a *account) checkVolumes() {
 	steps := check{Name: "the counts of each window are 1, 2, 3, ... without a gap or a repeat"}
 	sums := check{Name: "every new order is in the count of a window, or came late"}

@@ -6,7 +6,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kfake"
 )
 
-// startBroker starts an in-memory Kafka on a free port of the loopback interface. It is gone, with all topics, when stop is called.
+// startBroker starts an in-memory Kafka on a free port of the loopback interface. It is gone, with all topics, when
+// stop is called.
 func startBroker() (brokers []string, stop func(), err error) {
 	cluster, err := kfake.NewCluster(kfake.NumBrokers(1))
 	if err != nil {

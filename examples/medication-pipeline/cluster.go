@@ -42,8 +42,8 @@ func clientOptions(brokers []string) []kgo.Opt {
 
 func (c *cluster) close() { c.client.Close() }
 
-// createTopics creates the topics that the topology reads and writes, dead letters too, where they are missing. It returns the number of
-// partitions of the orders' topic.
+// createTopics creates the topics that the topology reads and writes, dead letters too, where they are missing. It
+// returns the number of partitions of the orders' topic.
 func (c *cluster) createTopics(ctx context.Context, top *topology.Topology, orders string) (int32, error) {
 	names := top.SinkTopics()
 	for _, d := range top.DeadLetterSources() {
@@ -78,7 +78,8 @@ func (c *cluster) createTopics(ctx context.Context, top *topology.Topology, orde
 	return int32(len(ends[orders])), nil
 }
 
-// retry calls f until it succeeds. A cluster that was just started or was just given topics is still making up its mind.
+// retry calls f until it succeeds. A cluster that was just started or was just given topics is still making up its
+// mind.
 func retry(ctx context.Context, f func() error) error {
 	for {
 		err := f()
@@ -93,8 +94,9 @@ func retry(ctx context.Context, f func() error) error {
 	}
 }
 
-// publish writes what each partition of the topic lacks of the messages, and returns how many that was. Partitions hold their messages in order
-// and nothing else: a run that was killed while it published, or after, goes on where it ended.
+// publish writes what each partition of the topic lacks of the messages, and returns how many that was. Partitions
+// hold their messages in order and nothing else: a run that was killed while it published, or after, goes on where
+// it ended.
 func (c *cluster) publish(ctx context.Context, topic string, messages []message) (published int, err error) {
 	ends, err := c.admin.ListEndOffsets(ctx, topic)
 	if err != nil {
@@ -110,7 +112,8 @@ func (c *cluster) publish(ctx context.Context, topic string, messages []message)
 	}
 	for p, n := range there {
 		if n > planned[p] {
-			return 0, fmt.Errorf("publish to topic %q: partition %d holds %d records, and %d are to be there: the topic has other data, choose another -prefix",
+			return 0, fmt.Errorf("publish to topic %q: partition %d holds %d records, and %d are to be there: "+
+				"the topic has other data, choose another -prefix",
 				topic, p, n, planned[p])
 		}
 	}
@@ -136,8 +139,8 @@ func (c *cluster) publish(ctx context.Context, topic string, messages []message)
 	return published, nil
 }
 
-// read returns all committed records of the topics, in the order of each partition. It returns when it has read up to the ends
-// that the topics have now.
+// read returns all committed records of the topics, in the order of each partition. It returns when it has read up
+// to the ends that the topics have now.
 func (c *cluster) read(ctx context.Context, topics ...string) (map[string][]*kgo.Record, error) {
 	starts, err := c.admin.ListStartOffsets(ctx, topics...)
 	if err != nil {
@@ -162,8 +165,9 @@ func (c *cluster) read(ctx context.Context, topics ...string) (map[string][]*kgo
 	if left == 0 {
 		return out, nil
 	}
+	// Without the markers of transactions the end is never seen.
 	reader, err := kgo.NewClient(append(clientOptions(c.brokers), kgo.ConsumePartitions(from),
-		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...) // without the markers the end is never seen
+		kgo.FetchIsolationLevel(kgo.ReadCommitted()), kgo.KeepControlRecords())...)
 	if err != nil {
 		return nil, fmt.Errorf("read topics: %w", err)
 	}
@@ -197,8 +201,9 @@ type progress struct {
 
 // progress compares what the application has committed with the ends of its inputs.
 //
-// The committed offsets are read before the ends. If an end of the orders' topic is reached in what was read first, then no more is written to
-// repartition topics: outputs are committed before, or together with, the offsets. So ends that are listed later are final.
+// The committed offsets are read before the ends. If an end of the orders' topic is reached in what was read first,
+// then no more is written to repartition topics: outputs are committed before, or together with, the offsets. So
+// ends that are listed later are final.
 func (c *cluster) progress(ctx context.Context, application, orders string, inputs []string) (progress, error) {
 	var p progress
 	var committed kadm.OffsetResponses

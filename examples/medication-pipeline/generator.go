@@ -21,9 +21,10 @@ const generatedSpan = 4 * 24 * time.Hour
 
 // A generator makes up orders. The same seed makes the same ones.
 //
-// The ids of orders are dealt so that the events of an order lie in the partition which bears the number of its medication's own: the task that
-// counts a medication then gets all its records from one task, in one order, and which of them come late is decided by the data alone. With
-// ids dealt at random that would hang on which task is faster, and no check could know it beforehand.
+// The ids of orders are dealt so that the events of an order lie in the partition which bears the number of its
+// medication's own: the task that counts a medication then gets all its records from one task, in one order, and
+// which of them come late is decided by the data alone. With ids dealt at random that would hang on which task is
+// faster, and no check could know it beforehand.
 type generator struct {
 	rng        *rand.Rand
 	partitions int32
@@ -163,7 +164,8 @@ func (g *generator) spoil(e *event) {
 
 const pharmacyCount = 40
 
-// pharmacies makes the table of pharmacies: three quarters are known from the start, the last two never, and the others from some time on.
+// pharmacies makes the table of pharmacies: three quarters are known from the start, the last two never, and the
+// others from some time on.
 func (g *generator) pharmacies(start time.Time) workload {
 	w := workload{Names: map[PharmacyID]Pharmacy{}}
 	for i := range pharmacyCount - 2 {
@@ -201,8 +203,9 @@ func mustJSON(v any) []byte {
 }
 
 var medications = []string{
-	"amlodipine", "amoxicillin", "aspirin", "atorvastatin", "azithromycin", "bisoprolol", "clopidogrel", "doxycycline", "enalapril", "furosemide",
-	"gabapentin", "ibuprofen", "insulin", "levothyroxine", "metformin", "morphine", "omeprazole", "paracetamol", "prednisolone", "salbutamol",
+	"amlodipine", "amoxicillin", "aspirin", "atorvastatin", "azithromycin", "bisoprolol", "clopidogrel", "doxycycline",
+	"enalapril", "furosemide", "gabapentin", "ibuprofen", "insulin", "levothyroxine", "metformin", "morphine",
+	"omeprazole", "paracetamol", "prednisolone", "salbutamol",
 }
 
 var cities = []string{"Bremen", "Dresden", "Essen", "Hamburg", "Kiel", "Leipzig", "Mainz", "Trier"}

@@ -1,8 +1,9 @@
-// Medication-pipeline is an example of a stream application: it follows medication orders from their creation to the pharmacy.
+// Medication-pipeline is an example of a stream application: it follows medication orders from their creation to
+// the pharmacy.
 //
-// Without flags it is a demonstration that needs nothing else. It starts a broker in memory, publishes 50,000 generated events, runs the pipeline
-// over them, stops when all is done, and proves from what came out that every event is accounted for, exactly once. It exits with 1 if
-// that is not so.
+// Without flags it is a demonstration that needs nothing else. It starts a broker in memory, publishes 50,000
+// generated events, runs the pipeline over them, stops when all is done, and proves from what came out that every
+// event is accounted for, exactly once. It exits with 1 if that is not so.
 //
 // pipeline.go is the program proper: read it first. README.md tells the rules and what is guaranteed.
 package main
@@ -58,7 +59,8 @@ func parseFlags(args []string) (options, error) {
 	f := flag.NewFlagSet("medication-pipeline", flag.ContinueOnError)
 	brokers := f.String("brokers", "", "addresses of a Kafka cluster, host:port,...; none: an embedded broker")
 	f.StringVar(&o.Prefix, "prefix", "", "a prefix to the names of the topics")
-	f.StringVar(&o.Application, "application", "medication-pipeline", "the application's id: instances with the same id share the work")
+	f.StringVar(&o.Application, "application", "medication-pipeline",
+		"the application's id: instances with the same id share the work")
 	f.IntVar(&o.Orders, "orders", 50_000, "the number of events about orders to publish")
 	f.Uint64Var(&o.Seed, "seed", 1, "the seed of the generated orders")
 	f.StringVar(&o.Input, "input", "", "a file of JSON lines to publish instead: see README.md")

@@ -1,8 +1,8 @@
 package main
 
 import (
-	"slices"
 	"encoding/json"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/stream"
@@ -80,7 +80,8 @@ type Alert struct {
 	Therapy
 	// OrderID is the order that made them too many.
 	OrderID string `json:"orderId"`
-	// OrderIDs are the orders within the 24 hours, in the order of their times. First and Last are the times at both ends.
+	// OrderIDs are the orders within the 24 hours, in the order of their times. First and Last are the times at
+	// both ends.
 	OrderIDs []string `json:"orderIds"`
 	First    Millis   `json:"first"`
 	Last     Millis   `json:"last"`

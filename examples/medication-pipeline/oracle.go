@@ -25,8 +25,9 @@ type expectation struct {
 	Status   map[string]Order
 	Created  int // new orders
 
-	// Settled tells that Volumes, Late and Alarms follow from the data alone. They do if all orders of a medication, and so of a therapy, lie in
-	// the partition of the medication's number. Else they hang on the pace of the tasks.
+	// Settled tells that Volumes, Late and Alarms follow from the data alone. They do if all orders of a
+	// medication, and so of a therapy, lie in the partition of the medication's number. Else they hang on the pace
+	// of the tasks.
 	Settled bool
 	Volumes map[stream.Windowed[string]]int64
 	Late    int
@@ -35,12 +36,13 @@ type expectation struct {
 	Names map[PharmacyID]Pharmacy
 }
 
-// expect works out, event by event and with as little cleverness as possible, what the pipeline must make of a workload. It shares no code with
-// the operators it is the judge of. The order of events in a partition is that of the workload.
+// expect works out, event by event and with as little cleverness as possible, what the pipeline must make of a
+// workload. It shares no code with the operators it is the judge of. The order of events in a partition is that of
+// the workload.
 func expect(w workload, partitions int32) expectation {
 	x := expectation{
-		In: len(w.Events), Letters: map[letter]int{}, Accepted: map[string]int{}, Routed: map[string]int{}, Status: map[string]Order{},
-		Settled: true, Names: w.Names,
+		In: len(w.Events), Letters: map[letter]int{}, Accepted: map[string]int{}, Routed: map[string]int{},
+		Status: map[string]Order{}, Settled: true, Names: w.Names,
 	}
 	var created []event
 	seen := map[string]bool{}
@@ -69,8 +71,8 @@ func expect(w workload, partitions int32) expectation {
 	return x
 }
 
-// countVolumes puts each new order into its hour, unless that has closed: in stream time, which is the latest time in the partition so far, an
-// hour closes five minutes after it ended.
+// countVolumes puts each new order into its hour, unless that has closed: in stream time, which is the latest time
+// in the partition so far, an hour closes five minutes after it ended.
 func (x *expectation) countVolumes(created []event) {
 	x.Volumes = map[stream.Windowed[string]]int64{}
 	streamTime := map[int32]time.Time{}

@@ -40,16 +40,21 @@ var (
 	PharmacyTable = state.KeyValue("pharmacies", serde.String(), serde.JSON[Pharmacy]())
 	StatusTable   = state.KeyValue("order-status", serde.String(), serde.JSON[Order]())
 	CreatedOrders = state.KeyValue("created-orders", serde.String(), serde.Int64())
-	VolumeTable   = state.Window("medication-volumes", serde.String(), serde.Int64())
+	VolumeTable   = state.Window("medication-volumes", serde.String(), serde.Int64()).Retention(volumeRetention)
 )
 
 const (
 	volumeWindow = time.Hour
 	volumeGrace  = 5 * time.Minute
+	// volumeRetention is how long hours can be queried. It must be longer than orders are old when they are
+	// processed: the broker deletes rows from the store's changelog by the machine's clock, a day after the
+	// retention of their event time has passed. Without it a replay of old orders would lose hours that are still
+	// being counted, if it had to be restored meanwhile.
+	volumeRetention = 10 * 365 * 24 * time.Hour
 )
 
-// pipeline declares the program. The names of the cluster's topics begin with prefix; those of stores and repartition topics with the
-// application's id.
+// pipeline declares the program. The names of the cluster's topics begin with prefix; those of stores and
+// repartition topics with the application's id.
 func pipeline(prefix string) (*topology.Topology, error) {
 	b := stream.NewBuilder().OnError(dlq.Send())
 
@@ -57,7 +62,8 @@ func pipeline(prefix string) (*topology.Topology, error) {
 	orders := b.Stream(under(prefix, Orders), stream.TimestampFrom(eventTime)).
 		TryMapValues(validate, stream.Named("validate"))
 
-	// 2. Pharmacies get the events of orders that are routed to them, with their own name in it if it is known by then.
+	// 2. Pharmacies get the events of orders that are routed to them, with their own name in it if it is known by
+	// then.
 	pharmacies := b.Table(under(prefix, Pharmacies), PharmacyTable)
 	orders.Filter(routed, stream.Named("routed")).
 		SelectKey(pharmacyOf, stream.Named("pharmacy-of")).
@@ -65,7 +71,8 @@ func pipeline(prefix string) (*topology.Topology, error) {
 		LeftJoinTable(pharmacies, addPharmacy, stream.Named("add-pharmacy")).
 		To(under(prefix, PharmacyOrders))
 
-	// 3. The status of an order is that of its latest event, by event time: an event that comes late does not turn it back.
+	// 3. The status of an order is that of its latest event, by event time: an event that comes late does not turn
+	// it back.
 	orders.GroupByKey().
 		Reduce(later, StatusTable).
 		ToStream().
@@ -101,7 +108,8 @@ func medicationOf(_ string, o Order) string { return o.Medication }
 
 func therapyOf(_ string, o Order) Therapy { return Therapy{o.PatientID, o.Medication} }
 
-// addPharmacy joins an order with its pharmacy. One that is not known, or not yet, must not cost the pharmacy its order.
+// addPharmacy joins an order with its pharmacy. One that is not known, or not yet, must not cost the pharmacy its
+// order.
 func addPharmacy(o Order, p stream.Opt[Pharmacy]) PharmacyOrder {
 	return PharmacyOrder{Order: o, PharmacyName: p.Value.Name, PharmacyCity: p.Value.City}
 }
@@ -119,8 +127,8 @@ func isCreation(ctx context.Context, _ string, _ Order) (bool, error) {
 	return header(stream.Metadata(ctx).Headers, headerEventType) == eventCreated, nil
 }
 
-// firstTime drops, counted as skipped, creations that came before: the Event Broker delivers an event again when it is not sure
-// that it was taken.
+// firstTime drops, counted as skipped, creations that came before: the Event Broker delivers an event again when it
+// is not sure that it was taken.
 func firstTime(n *stream.ValueNode[string, Order]) (func(context.Context, stream.Record[string, Order]) error, error) {
 	seen := CreatedOrders.Open(n)
 	return func(_ context.Context, r stream.Record[string, Order]) error {

@@ -39,7 +39,8 @@ func newBench(t *testing.T) bench {
 	d := streamtest.New(t, top)
 	return bench{
 		d, t, streamtest.Input(d, Pharmacies),
-		streamtest.Output(d, PharmacyOrders), streamtest.Output(d, OrderStatus), streamtest.Output(d, Volumes), streamtest.Output(d, Alerts),
+		streamtest.Output(d, PharmacyOrders), streamtest.Output(d, OrderStatus), streamtest.Output(d, Volumes),
+		streamtest.Output(d, Alerts),
 	}
 }
 
@@ -51,8 +52,8 @@ func at(hours, minutes int) time.Time {
 // order is a whole order as it is when it is created.
 func order(id string, created time.Time) Order {
 	return Order{
-		ID: id, PatientID: "patient-1", Medication: "aspirin", Dosage: "100 mg", PrescriberID: "prescriber-1", Status: "created",
-		CreatedAt: millis(created), UpdatedAt: millis(created),
+		ID: id, PatientID: "patient-1", Medication: "aspirin", Dosage: "100 mg", PrescriberID: "prescriber-1",
+		Status: "created", CreatedAt: millis(created), UpdatedAt: millis(created),
 	}
 }
 
@@ -79,7 +80,8 @@ func (b bench) send(eventType string, o Order) {
 	b.t.Helper()
 	value, err := json.Marshal(o)
 	require.NoError(b.t, err)
-	b.SendRaw(Orders.Name(), []byte(orderKey(o.ID)), value, o.UpdatedAt.Time(), eventHeaders(eventType, "c-"+o.ID, o.UpdatedAt.Time())...)
+	b.SendRaw(Orders.Name(), []byte(orderKey(o.ID)), value, o.UpdatedAt.Time(),
+		eventHeaders(eventType, "c-"+o.ID, o.UpdatedAt.Time())...)
 }
 
 func TestRule1_EventsThatAreNoWholeOrdersBecomeDeadLetters(t *testing.T) {
@@ -104,11 +106,14 @@ func TestRule1_EventsThatAreNoWholeOrdersBecomeDeadLetters(t *testing.T) {
 		{"a time before 1970", orderKey("1"), with(func(o *Order) { o.UpdatedAt = -1 }), reasonMalformed, "before 1970"},
 		{"no value", orderKey("1"), nil, reasonIncomplete, "it has no value"},
 		{"no patient", orderKey("1"), with(func(o *Order) { o.PatientID = "" }), reasonIncomplete, "it lacks patientId"},
-		{"no times", orderKey("1"), with(func(o *Order) { o.CreatedAt, o.UpdatedAt = 0, 0 }), reasonIncomplete, "it lacks createdAt, updatedAt"},
+		{"no times", orderKey("1"), with(func(o *Order) { o.CreatedAt, o.UpdatedAt = 0, 0 }), reasonIncomplete,
+			"it lacks createdAt, updatedAt"},
 		{"nothing at all", orderKey("1"), []byte(`{}`), reasonIncomplete, "it lacks id, patientId, medication"},
 		{"the key of another order", orderKey("2"), mustJSON(whole), reasonInconsistent, `its id is "1"`},
-		{"an update before the creation", orderKey("1"), with(func(o *Order) { o.CreatedAt++ }), reasonInconsistent, "before it was created"},
-		{"an update in the future", orderKey("1"), with(func(o *Order) { o.UpdatedAt += 60_001 }), reasonInconsistent, "after its publication"},
+		{"an update before the creation", orderKey("1"), with(func(o *Order) { o.CreatedAt++ }), reasonInconsistent,
+			"before it was created"},
+		{"an update in the future", orderKey("1"), with(func(o *Order) { o.UpdatedAt += 60_001 }), reasonInconsistent,
+			"after its publication"},
 	}
 	for _, tt := range tests {
 		t.Run(tt.name, func(t *testing.T) {
@@ -134,7 +139,8 @@ func TestRule1_AnEventWithoutAKeyOrATypeBecomesADeadLetter(t *testing.T) {
 	b := newBench(t)
 	value := mustJSON(order("1", at(8, 0)))
 	b.SendRaw(Orders.Name(), nil, value, at(8, 0), eventHeaders(eventCreated, "c-1", at(8, 0))...)
-	b.SendRaw(Orders.Name(), []byte(orderKey("1")), value, at(8, 0), stream.Header{Key: headerCorrelationID, Value: []byte("c-2")})
+	b.SendRaw(Orders.Name(), []byte(orderKey("1")), value, at(8, 0),
+		stream.Header{Key: headerCorrelationID, Value: []byte("c-2")})
 
 	letters := b.DeadLetters(Orders.Name())
 	require.Len(t, letters, 2)
@@ -325,25 +331,28 @@ func TestPipeline_IsAsDrawn(t *testing.T) {
 	}
 	want, err := os.ReadFile(path)
 	require.NoError(t, err)
-	require.Equal(t, string(want), got, "%s differs: a name that is not in it any more was one of state on the cluster", path)
+	require.Equal(t, string(want), got,
+		"%s differs: a name that is not in it any more was one of state on the cluster", path)
 }
 
 func TestPipeline_HasAPrefixForTopicsOfTheCluster(t *testing.T) {
 	t.Parallel()
 	top, err := pipeline("test-")
 	require.NoError(t, err)
-	require.Equal(t, []string{"test-pharmacy-orders", "test-order-status", "test-medication-volumes", "test-duplicate-therapy-alerts"},
-		top.SinkTopics())
 	require.Equal(t, []string{
-		"test-medication-orders", "test-pharmacies", "app-orders-by-pharmacy-repartition", "app-orders-by-medication-repartition",
+		"test-pharmacy-orders", "test-order-status", "test-medication-volumes", "test-duplicate-therapy-alerts",
+	}, top.SinkTopics())
+	require.Equal(t, []string{
+		"test-medication-orders", "test-pharmacies", "app-orders-by-pharmacy-repartition",
+		"app-orders-by-medication-repartition",
 		"app-orders-by-therapy-repartition",
 	}, inputs(top, "app"))
 }
 
 func TestOrder_KeepsTheFormOfTheEventBroker(t *testing.T) {
 	t.Parallel()
-	const text = `{"id":"1","patientId":"p","medication":"m","dosage":"d","prescriberId":"r","pharmacyId":null,"status":"s",` +
-		`"createdAt":1772438400000,"updatedAt":1772438400001}`
+	const text = `{"id":"1","patientId":"p","medication":"m","dosage":"d","prescriberId":"r","pharmacyId":null,` +
+		`"status":"s","createdAt":1772438400000,"updatedAt":1772438400001}`
 	s := serde.JSON[Order]()
 	o, err := s.Decode([]byte(text))
 	require.NoError(t, err)
@@ -352,4 +361,3 @@ func TestOrder_KeepsTheFormOfTheEventBroker(t *testing.T) {
 	require.NoError(t, err)
 	require.Equal(t, text, string(b))
 }
-

@@ -121,7 +121,8 @@ func (r *running) follow(ctx context.Context, total int64) error {
 
 var errEnded = errors.New("the application ended before its work was done")
 
-// watch prints how far the application is. It returns nil when all is done, or when ctx ends if the application serves.
+// watch prints how far the application is. It returns nil when all is done, or when ctx ends if the application
+// serves.
 func (r *running) watch(ctx context.Context, total int64, ended <-chan error) error {
 	const look = 50 * time.Millisecond
 	ticker := time.NewTicker(look)

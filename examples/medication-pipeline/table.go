@@ -7,7 +7,8 @@ import (
 	"time"
 )
 
-// print writes the account as a table. took is the time that the pipeline ran, and processed the number of orders that it did in it.
+// print writes the account as a table. took is the time that the pipeline ran, and processed the number of orders
+// that it did in it.
 func (a *account) print(w io.Writer, prefix string, processed int64, took time.Duration) {
 	row := func(name string, n int, note string) {
 		fmt.Fprintln(w, strings.TrimRight(fmt.Sprintf("  %-34s %9d  %s", name, n, note), " "))
@@ -15,7 +16,8 @@ func (a *account) print(w io.Writer, prefix string, processed int64, took time.D
 	fmt.Fprintln(w)
 	row(prefix+Orders.Name(), a.want.In, "events in")
 	topics := outputTopics(prefix)
-	row(topics[1], len(a.out.pharmacyOrders), fmt.Sprintf("%d of them without a name: the pharmacy was not known, or not yet", a.Unnamed))
+	row(topics[1], len(a.out.pharmacyOrders),
+		fmt.Sprintf("%d of them without a name: the pharmacy was not known, or not yet", a.Unnamed))
 	row(topics[2], len(a.out.status), fmt.Sprintf("of %d orders", len(a.want.Status)))
 	row(topics[3], len(a.out.volumes), fmt.Sprintf("of %d new orders; the other %d came late", a.want.Created, a.Late))
 	row(topics[4], len(a.out.alerts), "alerts")
@@ -24,7 +26,8 @@ func (a *account) print(w io.Writer, prefix string, processed int64, took time.D
 		row("  "+reason, a.Reasons[reason], "")
 	}
 	if processed > 0 && took > 0 {
-		row("events per second", int(float64(processed)/took.Seconds()), fmt.Sprintf("%d in %v", processed, took.Round(time.Millisecond)))
+		row("events per second", int(float64(processed)/took.Seconds()),
+			fmt.Sprintf("%d in %v", processed, took.Round(time.Millisecond)))
 	}
 	fmt.Fprintln(w)
 	for _, c := range a.Checks {

@@ -11,7 +11,8 @@ import (
 	"github.com/weirstream/weir/stream"
 )
 
-// The reasons of this program's own dead letters. What is no JSON at all goes by the engine's "deserialization-failed".
+// The reasons of this program's own dead letters. What is no JSON at all goes by the engine's
+// "deserialization-failed".
 const (
 	reasonIncomplete   = "incomplete-order"
 	reasonInconsistent = "inconsistent-order"
@@ -28,31 +29,36 @@ func eventTime(_ string, o *Order) time.Time {
 	return o.UpdatedAt.Time()
 }
 
-// validate lets whole orders pass. It is the line between what anybody may publish, *Order, and what the rest of the program builds on, Order.
+// validate lets whole orders pass. It is the line between what anybody may publish, *Order, and what the rest of
+// the program builds on, Order.
 func validate(ctx context.Context, key string, o *Order) (Order, error) {
 	if o == nil {
 		return Order{}, dlq.Reject(reasonIncomplete, fmt.Errorf("validate order %q: it has no value", key))
 	}
 	headers := stream.Metadata(ctx).Headers
 	if missing := missingParts(o, headers); len(missing) > 0 {
-		return Order{}, dlq.Reject(reasonIncomplete, fmt.Errorf("validate order %q: it lacks %s", key, strings.Join(missing, ", ")))
+		return Order{}, dlq.Reject(reasonIncomplete,
+			fmt.Errorf("validate order %q: it lacks %s", key, strings.Join(missing, ", ")))
 	}
 	switch {
 	case key != orderKey(o.ID):
 		// Its table rows would lie under another order's key, or in another partition than its own.
 		return Order{}, dlq.Reject(reasonInconsistent, fmt.Errorf("validate order %q: its id is %q", key, o.ID))
 	case o.UpdatedAt < o.CreatedAt:
-		return Order{}, dlq.Reject(reasonInconsistent, fmt.Errorf("validate order %q: it is updated at %d, before it was created at %d",
+		return Order{}, dlq.Reject(reasonInconsistent, fmt.Errorf(
+			"validate order %q: it is updated at %d, before it was created at %d",
 			key, o.UpdatedAt, o.CreatedAt))
 	case fromTheFuture(o, headers):
 		// One wrong clock would close the windows of everybody.
-		return Order{}, dlq.Reject(reasonInconsistent, fmt.Errorf("validate order %q: it is updated at %d, after its publication at %s",
+		return Order{}, dlq.Reject(reasonInconsistent, fmt.Errorf(
+			"validate order %q: it is updated at %d, after its publication at %s",
 			key, o.UpdatedAt, header(headers, headerTimestamp)))
 	}
 	return *o, nil
 }
 
-// missingParts are the names of what an order must have and does not. The pharmacy is none of them: an order has none until it is routed.
+// missingParts are the names of what an order must have and does not. The pharmacy is none of them: an order has
+// none until it is routed.
 func missingParts(o *Order, headers []stream.Header) []string {
 	var missing []string
 	for _, part := range []struct {

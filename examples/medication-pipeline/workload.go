@@ -55,8 +55,8 @@ type inputLine struct {
 	Timestamp int64             `json:"timestamp"`
 }
 
-// readWorkload reads events from a file of JSON lines: see README.md for its form. What becomes of each event is found out by decoding and
-// validating it as the pipeline does.
+// readWorkload reads events from a file of JSON lines: see README.md for its form. What becomes of each event is
+// found out by decoding and validating it as the pipeline does.
 func readWorkload(r io.Reader, partitions int32) (workload, error) {
 	w := workload{Names: map[PharmacyID]Pharmacy{}}
 	lines := bufio.NewScanner(r)
@@ -87,7 +87,8 @@ func readWorkload(r io.Reader, partitions int32) (workload, error) {
 	return w, lines.Err()
 }
 
-// message is the record that the line describes. A value that is a JSON text stands for its content, so that a file can hold what is no JSON.
+// message is the record that the line describes. A value that is a JSON text stands for its content, so that a file
+// can hold what is no JSON.
 func (l inputLine) message(partitions int32) message {
 	m := message{At: time.UnixMilli(l.Timestamp)}
 	var text string
