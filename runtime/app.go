@@ -25,6 +25,7 @@ type App struct {
 	hook  func(point string) // lets a test end the process at a point of a commit
 	// rolledBack tells a test where a task goes on behind an abort; on its worker.
 	rolledBack func(id topology.TaskID, positions map[string]int64)
+	grace      time.Duration // stopGrace, but in tests
 
 	// Of a run.
 	ctx      context.Context // of user functions; ends when tasks must stop
@@ -63,7 +64,7 @@ func New(top *topology.Topology, cfg Config) (*App, error) {
 		top: top, cfg: cfg, log: cfg.Logger.With("application", cfg.ApplicationID), stats: newStats(), hook: func(string) {},
 		rolledBack: func(topology.TaskID, map[string]int64) {},
 		inputs:     map[topicPartition]*input{}, fatal: make(chan error, 16), stopped: make(chan struct{}),
-		openers: make(chan struct{}, openAtOnce),
+		openers: make(chan struct{}, openAtOnce), grace: stopGrace,
 	}
 	a.state.listen = func(from, to State) {
 		a.log.Info("state changes", "from", from.String(), "to", to.String())
@@ -212,9 +213,9 @@ const stopGrace = 15 * time.Second
 // stop commits and closes all tasks. After a failure nothing is committed: what was not committed by then is processed again.
 func (a *App) stop(clean bool, endTasks context.CancelCauseFunc, endIO context.CancelFunc) error {
 	a.group.cancelOpening()
-	interrupt := time.AfterFunc(stopGrace, func() { endTasks(errors.New("the application stops")) })
+	interrupt := time.AfterFunc(a.grace, func() { endTasks(errors.New("the application stops")) })
 	defer interrupt.Stop()
-	giveUp := time.AfterFunc(2*stopGrace, endIO)
+	giveUp := time.AfterFunc(2*a.grace, endIO)
 	defer giveUp.Stop()
 	errs := make([]error, len(a.workers))
 	var stopped sync.WaitGroup
@@ -223,7 +224,7 @@ func (a *App) stop(clean bool, endTasks context.CancelCauseFunc, endIO context.C
 			c := w.post(func() error { return w.stop(clean) })
 			select {
 			case <-c.done:
-			case <-time.After(3 * stopGrace):
+			case <-time.After(3 * a.grace):
 				if c.withdraw() {
 					w.void.Store(true)
 					errs[i] = fmt.Errorf("worker %d does not stop: a user function blocks and does not heed its context; it is left behind", w.index)

@@ -13,6 +13,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/weirstream/weir/serde"
 	"github.com/weirstream/weir/topology"
@@ -43,7 +44,12 @@ func (c Config) options(role string) []kgo.Opt {
 }
 
 func newCluster(c Config) (*cluster, error) {
-	client, err := kgo.NewClient(c.options("admin")...)
+	// Newer versions of these requests name topics by id, and their answers too: what the client cannot translate back would look like a partition
+	// without an offset.
+	versions := kversion.Stable()
+	versions.SetMaxKeyVersion(int16(kmsg.OffsetCommit), 9)
+	versions.SetMaxKeyVersion(int16(kmsg.OffsetFetch), 9)
+	client, err := kgo.NewClient(append(c.options("admin"), kgo.MaxVersions(versions))...)
 	if err != nil {
 		return nil, fmt.Errorf("make a Kafka client: %w", err)
 	}
@@ -302,7 +308,7 @@ func (cl *cluster) tryCommitted(ctx context.Context, topics map[string][]int32) 
 	group.Group = cl.cfg.ApplicationID
 	for topic, partitions := range topics {
 		t := kmsg.NewOffsetFetchRequestGroupTopic()
-		t.Topic, t.TopicID, t.Partitions = topic, cl.topicID(topic), partitions
+		t.Topic, t.Partitions = topic, partitions
 		group.Topics = append(group.Topics, t)
 	}
 	req := kmsg.NewPtrOffsetFetchRequest()

@@ -198,7 +198,7 @@ func (w *worker) offsetCommit(tasks []prepared, member string, generation int32)
 	req.Group, req.Generation, req.MemberID = w.app.cfg.ApplicationID, generation, member
 	for _, o := range offsetsOf(tasks) {
 		t := kmsg.NewOffsetCommitRequestTopic()
-		t.Topic, t.TopicID = o.Topic, w.app.cluster.topicID(o.Topic)
+		t.Topic = o.Topic
 		part := kmsg.NewOffsetCommitRequestTopicPartition()
 		part.Partition, part.Offset, part.LeaderEpoch, part.Metadata = o.Partition, o.Offset.Offset, o.LeaderEpoch, &o.Metadata
 		t.Partitions = append(t.Partitions, part)
@@ -208,7 +208,7 @@ func (w *worker) offsetCommit(tasks []prepared, member string, generation int32)
 }
 
 func (w *worker) sendCommit(ctx context.Context, req *kmsg.OffsetCommitRequest) error {
-	resp, err := req.RequestWith(ctx, w.app.consumer)
+	resp, err := req.RequestWith(ctx, w.app.cluster.client)
 	if err != nil {
 		return fmt.Errorf("commit offsets of group %q: %w", req.Group, err)
 	}
@@ -275,11 +275,7 @@ func (w *worker) recover(tasks []prepared, unknown bool, cause error) error {
 	case atLeastOnce && errors.Is(cause, errUnsettled):
 		return cause
 	case !unknown && !atLeastOnce:
-		err := w.abort(cause)
-		if classify(cause) == fatal {
-			return errors.Join(cause, err)
-		}
-		return err
+		return w.abortOrStop(cause)
 	}
 	w.log.Warn("a commit's outcome is unknown, asking the group", "err", cause)
 	done := false
@@ -302,7 +298,16 @@ func (w *worker) recover(tasks []prepared, unknown bool, cause error) error {
 			return err
 		}
 	}
-	return w.abort(cause)
+	return w.abortOrStop(cause)
+}
+
+// abortOrStop aborts. A cause that would only come again is returned, which stops the application.
+func (w *worker) abortOrStop(cause error) error {
+	err := w.abort(cause)
+	if classify(cause) == fatal {
+		return errors.Join(cause, err)
+	}
+	return err
 }
 
 // wasCommitted tells whether the group's offsets are those of the commit.

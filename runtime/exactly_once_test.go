@@ -254,29 +254,67 @@ func TestFetch_MovesOverMarkersAndAbortedRecords(t *testing.T) {
 // A refusal that no retry mends stops the application with its cause. What it has not committed is processed by the next run.
 func TestCommit_StopsAtARefusalForGood(t *testing.T) {
 	t.Parallel()
+	for _, c := range []struct {
+		name string
+		key  kmsg.Key
+		err  *kerr.Error
+		want string
+	}{
+		{"of a record", kmsg.Produce, kerr.TopicAuthorizationFailed, "write to topic"},
+		{"of a batch", kmsg.Produce, kerr.InvalidRecord, "write to topic"},
+		{"of offsets", kmsg.TxnOffsetCommit, kerr.GroupAuthorizationFailed, "commit offset of topic"},
+		{"of the end", kmsg.EndTxn, kerr.TransactionalIDAuthorizationFailed, "commit the transaction"},
+	} {
+		t.Run(c.name, func(t *testing.T) {
+			t.Parallel()
+			b := testbroker.Start(t)
+			if b.Real() {
+				t.Skip("a real cluster does not do that on demand")
+			}
+			p := newPipeline(b, 2)
+			cfg := quick(b, p.application)
+			cfg.StateDir = t.TempDir()
+			i := launch(t, p.build(t, newTrace(p)), cfg)
+			i.running(b)
+			p.send(100)
+			p.awaitCounted(t, i)
+			fault := kfake.Fault{Keys: []kmsg.Key{c.key}, Err: c.err, Count: -1}
+			if c.key == kmsg.Produce {
+				fault.Topic = p.counts
+			}
+			h := b.Fake.Fault(fault)
+			p.send(100)
+			err := i.wait()
+			require.ErrorIs(t, err, c.err)
+			require.ErrorContains(t, err, fmt.Sprintf("application %q", p.application))
+			require.ErrorContains(t, err, c.want)
+			require.Equal(t, Failed, i.app.State())
+			h.Remove()
+			again := launch(t, p.build(t, newTrace(p)), cfg)
+			p.awaitCounted(t, again)
+			again.end()
+			requireCounts(t, b, p.counts, p.sent)
+		})
+	}
+}
+
+func TestCommit_StopsWhereOffsetsAloneAreRefusedForGood(t *testing.T) {
+	t.Parallel()
 	b := testbroker.Start(t)
 	if b.Real() {
 		t.Skip("a real cluster does not do that on demand")
 	}
-	p := newPipeline(b, 2)
-	cfg := quick(b, p.application)
-	cfg.StateDir = t.TempDir()
-	i := launch(t, p.build(t, newTrace(p)), cfg)
+	in, id := b.Name("in"), b.Name("app")
+	b.Create(in, 1)
+	s := stream.NewBuilder()
+	s.Stream(text(in)).ForEach(func(string, string) {})
+	i := launch(t, built(t, s), quick(b, id))
 	i.running(b)
-	p.send(100)
-	p.awaitCounted(t, i)
-	h := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.Produce}, Topic: p.counts, Err: kerr.TopicAuthorizationFailed, Count: -1})
-	p.send(100)
+	b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.OffsetCommit}, Err: kerr.GroupAuthorizationFailed, Count: -1})
+	b.Produce(&kgo.Record{Topic: in, Value: []byte("x")})
 	err := i.wait()
-	require.ErrorIs(t, err, kerr.TopicAuthorizationFailed)
-	require.ErrorContains(t, err, fmt.Sprintf("application %q", p.application))
-	require.ErrorContains(t, err, fmt.Sprintf("write to topic %q", p.counts))
-	require.Equal(t, Failed, i.app.State())
-	h.Remove()
-	again := launch(t, p.build(t, newTrace(p)), cfg)
-	p.awaitCounted(t, again)
-	again.end()
-	requireCounts(t, b, p.counts, p.sent)
+	require.ErrorIs(t, err, kerr.GroupAuthorizationFailed)
+	require.ErrorContains(t, err, fmt.Sprintf("group %q", id))
 }
 
 func TestClassify_KnowsWhatToDoAboutEachError(t *testing.T) {

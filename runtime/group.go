@@ -10,6 +10,7 @@ import (
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
 
 	"github.com/weirstream/weir/internal/task"
@@ -339,7 +340,10 @@ func (a *App) positions(ctx context.Context, id topology.TaskID, inputs []*input
 	for _, in := range inputs {
 		var c kadm.Offset
 		c, ok := at[in.topic][in.partition]
-		if !ok || c.At < 0 {
+		if !ok {
+			return positions{}, &TopicError{in.topic, fmt.Errorf("read the committed offset of partition %d: %w", in.partition, kerr.UnknownTopicOrPartition)}
+		}
+		if c.At < 0 {
 			a.group.mu.Lock()
 			out.offsets[in.topic] = a.group.starts[topicPartition{in.topic, in.partition}]
 			a.group.mu.Unlock()

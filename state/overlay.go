@@ -30,6 +30,7 @@ type overlay[V any] struct {
 	value   serde.Serde[V]
 	clone   func(V) V
 	decoded bool
+	logRows bool // changelog records carry the row's timestamp in their value
 	journal *Journal
 
 	young, old map[string]*row[V]
@@ -261,7 +262,9 @@ func (o *overlay[V]) write(w *Writer, r *row[V], logKey func(dst, key []byte) []
 		} else {
 			w.row = append(w.row, r.bytes...)
 		}
-		value = w.row[8:]
+		if value = w.row[8:]; o.logRows {
+			value = w.row
+		}
 		err = w.batch.Put(w.key, w.row)
 	} else {
 		err = w.batch.Delete(w.key)

@@ -64,8 +64,10 @@ func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	rows := newOverlay(s.Info(), c, env)
+	rows.logRows = true
 	return &WindowStore[K, V]{
-		overlay: newOverlay(s.Info(), c, env), key: c.key, time: env.Time, clock: env.Clock("store/" + s.name),
+		overlay: rows, key: c.key, time: env.Time, clock: env.Clock("store/" + s.name),
 		layout: s.layout(),
 		hold:   math.MaxInt64,
 	}, nil
@@ -318,8 +320,9 @@ func (s *WindowStore[K, V]) expire() error {
 // Reset implements Store.
 func (s *WindowStore[K, V]) Reset() { s.overlay.reset() }
 
-// Restore implements Store. The changelog's key is that of Kafka Streams: key, start, sequence number.
-func (s *WindowStore[K, V]) Restore(b Batch, logKey, value []byte, timestampMs int64) error {
+// Restore implements Store. The changelog's key is that of Kafka Streams: key, start, sequence number. Its value is the row, with the timestamp in front:
+// the record's own is the broker's (see topology's plan), since the topic is cut off by age, and event times may be of any age.
+func (s *WindowStore[K, V]) Restore(b Batch, logKey, row []byte, _ int64) error {
 	key, start, _, err := serde.SplitWindowKey(logKey)
 	if err != nil {
 		return fmt.Errorf("restore store %q: %w", s.overlay.info.Name, err)
@@ -329,7 +332,14 @@ func (s *WindowStore[K, V]) Restore(b Batch, logKey, value []byte, timestampMs i
 		return nil
 	}
 	s.buf = s.layout.key(s.buf[:0], key, start)
-	return s.overlay.restore(b, s.buf, value, timestampMs)
+	if row == nil {
+		return s.overlay.restore(b, s.buf, nil, 0)
+	}
+	value, ts, err := s.overlay.split(row)
+	if err != nil {
+		return err
+	}
+	return s.overlay.restore(b, s.buf, value, ts)
 }
 
 // Pending implements Store.

@@ -91,17 +91,6 @@ func sameBuilder(b, other *Builder, s topology.NodeSpec) bool {
 	return false
 }
 
-// nilCheck returns a function that tells whether a value stands for null: a nil pointer does. It is nil for types that have none.
-func nilCheck[V any]() func(V) bool {
-	if reflect.TypeFor[V]().Kind() != reflect.Pointer {
-		return nil
-	}
-	return func(v V) bool {
-		var null V
-		return any(v) == any(null)
-	}
-}
-
 // A rekey is the call that changed a stream's key.
 type rekey struct{ op, pos string }
 

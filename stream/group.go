@@ -89,7 +89,7 @@ func aggregate[K, V, A any](
 	t := &tableNode[K, A]{spec: spec, store: &st}
 	t.port = g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
 		return &aggregator[K, V, A]{
-			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: nilCheck[A]()},
+			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()},
 			old: t.old, nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: next,
 		}, nil
 	})

@@ -62,7 +62,7 @@ func joinTable[K, V, VT, VR any](
 			return nil, err
 		}
 		return &tableJoin[K, V, VT, VR]{
-			nc: c, get: get, f: f, left: spec.NullKeys, isNil: nilCheck[VR](),
+			nc: c, get: get, f: f, left: spec.NullKeys, isNil: topology.NilCheck[VR](),
 			nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: next,
 		}, nil
 	})

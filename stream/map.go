@@ -33,7 +33,7 @@ func mapValues[K, V, V2 any](s Stream[K, V], spec topology.NodeSpec, f func(cont
 		return Stream[K, V2]{}
 	}
 	return with(s, s.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, V2]) (topology.Processor[K, V], error) {
-		return &mapper[K, V, V2]{nc: c, f: f, nulls: s.nulls, isNil: nilCheck[V2](), next: next}, nil
+		return &mapper[K, V, V2]{nc: c, f: f, nulls: s.nulls, isNil: topology.NilCheck[V2](), next: next}, nil
 	}))
 }
 
@@ -163,7 +163,7 @@ func flatMap[K, V, K2, V2 any](
 	}
 	return rekeyed(s, spec, s.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K2, V2]) (topology.Processor[K, V], error) {
 		return &flatMapper[K, V, K2, V2]{
-			nc: c, f: f, nulls: s.nulls, keep: keep, nilKey: nilCheck[K2](), nilValue: nilCheck[V2](),
+			nc: c, f: f, nulls: s.nulls, keep: keep, nilKey: topology.NilCheck[K2](), nilValue: topology.NilCheck[V2](),
 			drops: c.Drops("null-value"), next: next,
 		}, nil
 	}))

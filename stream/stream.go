@@ -20,12 +20,12 @@ type Stream[K, V any] struct {
 
 // with is the stream behind an operator that keeps the key.
 func with[K, V, V2 any](s Stream[K, V], port topology.Port[K, V2]) Stream[K, V2] {
-	return Stream[K, V2]{b: s.b, port: port, nulls: nilCheck[V2]() != nil, rekey: s.rekey}
+	return Stream[K, V2]{b: s.b, port: port, nulls: topology.NilCheck[V2]() != nil, rekey: s.rekey}
 }
 
 // rekeyed is the stream behind an operator that may change the key.
 func rekeyed[K, V, K2, V2 any](s Stream[K, V], spec topology.NodeSpec, port topology.Port[K2, V2]) Stream[K2, V2] {
-	return Stream[K2, V2]{b: s.b, port: port, nulls: nilCheck[V2]() != nil, rekey: &rekey{spec.Op, spec.Pos}}
+	return Stream[K2, V2]{b: s.b, port: port, nulls: topology.NilCheck[V2]() != nil, rekey: &rekey{spec.Op, spec.Pos}}
 }
 
 // same is the stream behind an operator that keeps keys and values.
@@ -161,7 +161,7 @@ func (n *ValueNode[K, V2]) Forward(v V2) error {
 	}
 	r := n.current
 	r.Value = v
-	if null := nilCheck[V2](); null != nil {
+	if null := topology.NilCheck[V2](); null != nil {
 		r.Tombstone = null(v)
 	}
 	return n.n.Forward(r)

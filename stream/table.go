@@ -74,7 +74,7 @@ func (t *tableNode[K, V]) reader(c *topology.NodeContext) (lookup[K, V], error) 
 func materialize[K, V any](b *Builder, port topology.Port[K, V], spec topology.NodeSpec, st state.KeyValueSpec[K, V]) Table[K, V] {
 	spec.Stores = append(spec.Stores, st)
 	t := &tableNode[K, V]{spec: spec, store: &st}
-	isNil := nilCheck[V]()
+	isNil := topology.NilCheck[V]()
 	t.port = port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[V]]) (topology.Processor[K, V], error) {
 		return &upsert[K, V]{nc: c, store: st.Open(c), old: t.old, isNil: isNil, drops: c.Drops("null-key"), next: next}, nil
 	})
@@ -133,7 +133,7 @@ func (t Table[K, V]) ToStream(opts ...Option) Stream[K, V] {
 	if t.b == nil {
 		return Stream[K, V]{}
 	}
-	return Stream[K, V]{b: t.b, port: toStream(t.t.port, node("to-stream", opts), func(k K) K { return k }), nulls: nilCheck[V]() != nil}
+	return Stream[K, V]{b: t.b, port: toStream(t.t.port, node("to-stream", opts), func(k K) K { return k }), nulls: topology.NilCheck[V]() != nil}
 }
 
 func toStream[K, V, K2 any](port topology.Port[K, topology.Change[V]], spec topology.NodeSpec, key func(K) K2) topology.Port[K2, V] {

@@ -52,7 +52,7 @@ func (t Table[K, V]) MapValuesWithKey[V2 any](f func(K, V) V2, opts ...Option) T
 }
 
 func mapTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, f func(K, V) V2) *tableNode[K, V2] {
-	isNil := nilCheck[V2]()
+	isNil := topology.NilCheck[V2]()
 	return deriveTable(parent, spec, false, func(k K, v V) (V2, bool) {
 		v2 := f(k, v)
 		return v2, isNil == nil || !isNil(v2)

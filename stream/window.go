@@ -153,7 +153,7 @@ func windowAggregate[K, V, A any](
 	t := &tableNode[Windowed[K], A]{spec: spec}
 	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
-		return newWindower(c, w, st.Open(c), fold[K, V, A]{nc: c, init: init, add: add, isNil: nilCheck[A]()}, t.old, next), nil
+		return newWindower(c, w, st.Open(c), fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}, t.old, next), nil
 	})
 	return WindowedTable[K, A]{b: b, t: t}
 }

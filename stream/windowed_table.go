@@ -62,5 +62,5 @@ func (t WindowedTable[K, V]) ToStream[K2 any](key func(Windowed[K]) K2, opts ...
 		return Stream[K2, V]{}
 	}
 	spec := node("to-stream", opts)
-	return Stream[K2, V]{b: t.b, port: toStream(t.t.port, spec, key), nulls: nilCheck[V]() != nil, rekey: &rekey{spec.Op, spec.Pos}}
+	return Stream[K2, V]{b: t.b, port: toStream(t.t.port, spec, key), nulls: topology.NilCheck[V]() != nil, rekey: &rekey{spec.Op, spec.Pos}}
 }

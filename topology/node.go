@@ -17,6 +17,8 @@ type Node[K2, V2 any] struct {
 	children map[string]Processor[K2, V2]
 	errs     []error
 	ready    bool
+	nilKey   func(K2) bool
+	nilValue func(V2) bool
 }
 
 // A Setup prepares a processor in one task: it opens stores, sets timers, and returns the function for records. It runs each time a
@@ -37,8 +39,8 @@ func (n *Node[K2, V2]) OpenStore(spec state.Spec) (state.Store, error) {
 	return st, err
 }
 
-// Forward sends r to all children, in the order they were attached, and returns when they are done with it. An error must be
-// returned by the processor in turn.
+// Forward sends r to all children, in the order they were attached, and returns when they are done with it. A key or value that is a nil pointer
+// is null. An error must be returned by the processor in turn.
 func (n *Node[K2, V2]) Forward(r Record[K2, V2]) error { return n.send(n.next, &r) }
 
 // Child returns the outlet to the child of that name alone. A name that no child has fails the set-up.
@@ -63,6 +65,8 @@ func (n *Node[K2, V2]) send(to Processor[K2, V2], r *Record[K2, V2]) error {
 	if !n.ready {
 		return fmt.Errorf("node %q forwards a record while it is set up: only its record function and its timers may", n.nc.Name())
 	}
+	r.NullKey = r.NullKey || n.nilKey != nil && n.nilKey(r.Key)
+	r.Tombstone = r.Tombstone || n.nilValue != nil && n.nilValue(r.Value)
 	if r.Timestamp.IsZero() {
 		r.Timestamp = n.nc.Metadata().Timestamp
 	}

@@ -102,7 +102,8 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 		}
 		config := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
 		if i.Kind == state.KindWindow {
-			config["cleanup.policy"] = "compact,delete"
+			// The topic is cut off by age, counted from when a row was written: event times may be of any age, as when old records are replayed.
+			config["cleanup.policy"], config["message.timestamp.type"] = "compact,delete", "LogAppendTime"
 			config["retention.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
 		}
 		name := ChangelogTopic(application, i.Name)

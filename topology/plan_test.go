@@ -82,7 +82,7 @@ func TestPlan_ConfiguresInternalTopics(t *testing.T) {
 	require.Equal(t, topology.InternalTopic{
 		Name: "shop-recent-changelog", Partitions: 12, Store: "recent",
 		Config: map[string]string{
-			"cleanup.policy": "compact,delete", "retention.ms": "91800000", "message.timestamp.type": "CreateTime",
+			"cleanup.policy": "compact,delete", "retention.ms": "91800000", "message.timestamp.type": "LogAppendTime",
 		},
 	}, internal(t, p, "shop-recent-changelog"))
 	require.Len(t, p.Internal, 3, "a store without a changelog has no topic")

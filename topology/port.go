@@ -119,7 +119,7 @@ func (p Port[K, V]) Process[K2, V2 any](s NodeSpec, setup Setup[K, V, K2, V2]) P
 	s.Rejects = true
 	var self *node
 	port := p.AttachEach(s, func(c *NodeContext, kids []Processor[K2, V2]) (Processor[K, V], error) {
-		n := &Node[K2, V2]{nc: c, next: join(kids), children: map[string]Processor[K2, V2]{}}
+		n := &Node[K2, V2]{nc: c, next: join(kids), children: map[string]Processor[K2, V2]{}, nilKey: NilCheck[K2](), nilValue: NilCheck[V2]()}
 		for i, k := range kids {
 			n.children[self.children[i].name] = k
 		}

@@ -40,17 +40,12 @@ var (
 	PharmacyTable = state.KeyValue("pharmacies", serde.String(), serde.JSON[Pharmacy]())
 	StatusTable   = state.KeyValue("order-status", serde.String(), serde.JSON[Order]())
 	CreatedOrders = state.KeyValue("created-orders", serde.String(), serde.Int64())
-	VolumeTable   = state.Window("medication-volumes", serde.String(), serde.Int64()).Retention(volumeRetention)
+	VolumeTable   = state.Window("medication-volumes", serde.String(), serde.Int64())
 )
 
 const (
 	volumeWindow = time.Hour
 	volumeGrace  = 5 * time.Minute
-	// volumeRetention is how long hours can be queried. It must be longer than orders are old when they are
-	// processed: the broker deletes rows from the store's changelog by the machine's clock, a day after the
-	// retention of their event time has passed. Without it a replay of old orders would lose hours that are still
-	// being counted, if it had to be restored meanwhile.
-	volumeRetention = 10 * 365 * 24 * time.Hour
 )
 
 // pipeline declares the program. The names of the cluster's topics begin with prefix; those of stores and

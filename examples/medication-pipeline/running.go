@@ -139,7 +139,8 @@ func (r *running) watch(ctx context.Context, total int64, ended <-chan error) er
 			return errors.Join(errEnded, err)
 		case <-ready:
 			ready, r.began = nil, time.Now()
-			fmt.Fprintf(r.out, "running; replayed %d changelog records\n", r.app.Stats().Restored)
+			s := r.app.Stats()
+			fmt.Fprintf(r.out, "running; replayed %d changelog records, of %d\n", s.Restored, s.Changelog)
 		case <-ticker.C:
 			p, err := r.progress(ctx)
 			switch {

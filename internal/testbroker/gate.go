@@ -71,6 +71,13 @@ func (g *Gate) Lost(key int16) int {
 	return 0
 }
 
+// Connections is the number of connections that are open.
+func (g *Gate) Connections() int {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return len(g.conns)
+}
+
 func (g *Gate) arm(key int16, n int, answer bool) {
 	g.mu.Lock()
 	defer g.mu.Unlock()

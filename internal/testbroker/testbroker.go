@@ -5,6 +5,7 @@ import (
 	"context"
 	"crypto/rand"
 	"encoding/hex"
+	"errors"
 	"os"
 	"strings"
 	"testing"
@@ -12,6 +13,7 @@ import (
 
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kadm"
+	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/sasl/plain"
@@ -108,10 +110,13 @@ func (b *Broker) Produce(rs ...*kgo.Record) {
 	require.NoError(b.tb, b.client.ProduceSync(b.tb.Context(), rs...).FirstErr())
 }
 
-// Committed are the offsets of a group, by topic and partition.
+// Committed are the offsets of a group, by topic and partition; none if there is no such group.
 func (b *Broker) Committed(group string) map[string]map[int32]int64 {
 	b.tb.Helper()
 	offsets, err := b.Admin().FetchOffsets(b.tb.Context(), group)
+	if errors.Is(err, kerr.GroupIDNotFound) {
+		return nil
+	}
 	require.NoError(b.tb, err)
 	out := map[string]map[int32]int64{}
 	offsets.Each(func(o kadm.OffsetResponse) {
@@ -137,10 +142,14 @@ func (b *Broker) Behind(group, topic string) int64 {
 	return n
 }
 
-// Eventually waits for a condition, for at most a minute.
+// Eventually waits for a condition, for at most a minute. The condition is asked on the goroutine of the test, which it may fail.
 func (b *Broker) Eventually(what string, f func() bool) {
 	b.tb.Helper()
-	require.Eventually(b.tb, f, time.Minute, 20*time.Millisecond, what)
+	again := time.NewTicker(20 * time.Millisecond)
+	defer again.Stop()
+	for until := time.Now().Add(time.Minute); !f(); <-again.C {
+		require.True(b.tb, time.Now().Before(until), "not within a minute: %s", what)
+	}
 }
 
 // Read returns the committed records of a topic up to its present end, partition by partition, in order.

@@ -270,11 +270,15 @@ func (in *instance) commit() error {
 	})
 }
 
-// Commit commits all tasks. It is of use with ManualCommit.
+// Commit commits all tasks, and then runs those that read what became visible: their results wait for the next Commit. It is of use with
+// ManualCommit.
 func (d *Driver) Commit() {
 	d.tb.Helper()
 	if d.failed == nil {
 		d.failed = d.commitAll()
+	}
+	if d.failed == nil {
+		d.failed = d.run()
 	}
 	if d.failed != nil {
 		d.tb.Fatalf("commit: %v", d.failed)
