@@ -46,8 +46,14 @@ golden: ## write the golden files anew: read their diff before committing it
 	if [ -z "$$packages" ]; then echo "no package has golden files"; exit 0; fi; \
 	echo go test $$packages -update; go test $$packages -update
 
-bench: ## run the benchmarks that need no broker
-	go test -run '^$$' -bench . -benchmem ./benchmarks/...
+bench: ## measure Weir beside a franz-go loop on a real Kafka, started for it and stopped after it
+	@scripts/ensure java mvn
+	@dir=$$(mktemp -d); \
+	trap 'scripts/kafka down "$$dir"; rm -rf "$$dir"' EXIT; \
+	trap 'exit 130' INT TERM; \
+	addr=$$(scripts/kafka up "$$dir"); \
+	go build -o "$$dir/benchmarks" ./benchmarks; \
+	"$$dir/benchmarks" -brokers "$$addr" compare
 
 fmt: ## format the code
 	"$$(go env GOROOT)/bin/gofmt" -w .
