@@ -39,7 +39,7 @@ func (f *faulty) inject(fault kfake.Fault) {
 	h := f.b.Fake.Fault(fault)
 	n := max(fault.Count, 1)
 	f.b.Eventually("the fault is met", func() bool {
-		f.p.send(20)
+		f.p.send(10)
 		return h.Hits() >= n
 	})
 	h.Remove()
@@ -50,7 +50,7 @@ func (f *faulty) lose(key kmsg.Key, arm func(key int16, n int)) {
 	before := f.gate.Lost(int16(key))
 	arm(int16(key), -1)
 	f.b.Eventually("it is lost", func() bool {
-		f.p.send(20)
+		f.p.send(10)
 		return f.gate.Lost(int16(key)) > before
 	})
 	arm(int16(key), 0)
@@ -122,12 +122,12 @@ var faultCases = []faultCase{
 		require.NoError(f.t, err)
 		c.Close()
 		aborts := f.tr.rolledBack()
-		f.b.Eventually("the worker notices", func() bool { f.p.send(20); return f.tr.rolledBack() > aborts })
+		f.b.Eventually("the worker notices", func() bool { f.p.send(10); return f.tr.rolledBack() > aborts })
 	}},
 	{name: "a transaction is open for too long", fake: true, aborts: true, strike: func(f *faulty) {
 		for aborts := f.tr.rolledBack(); f.tr.rolledBack() == aborts; {
 			f.holdOpen()
-			f.p.send(20)
+			f.p.send(10)
 			f.p.awaitCounted(f.t)
 		}
 	}, change: func(c *Config) {
@@ -158,7 +158,7 @@ func (f *faulty) holdOpen() {
 // loseLong loses the ends of transactions until the time for a commit is over.
 func (f *faulty) loseLong(arm func(key int16, n int)) {
 	arm(int16(kmsg.EndTxn), -1)
-	f.b.Eventually("it is lost", func() bool { f.p.send(20); return f.gate.Lost(int16(kmsg.EndTxn)) > 0 })
+	f.b.Eventually("it is lost", func() bool { f.p.send(10); return f.gate.Lost(int16(kmsg.EndTxn)) > 0 })
 	until := time.Now().Add(2 * f.cfg.RequestTimeout)
 	f.b.Eventually("a commit takes too long", func() bool { return time.Now().After(until) })
 	arm(int16(kmsg.EndTxn), 0)
@@ -200,13 +200,12 @@ func TestAbort_GoesOnFromTheCommittedOffsets(t *testing.T) {
 			}
 			i := launch(t, p.build(t, f.tr), f.cfg, f.tr.observe)
 			i.running(b)
-			p.send(200)
+			p.send(100)
+			c.strike(f)
+			p.send(50)
+			c.strike(f)
+			p.send(50)
 			p.awaitCounted(t, i)
-			for range 2 {
-				c.strike(f)
-				p.send(100)
-				p.awaitCounted(t, i)
-			}
 			i.end()
 			requireCounts(t, b, p.counts, p.sent)
 			f.tr.requireResumed(t)

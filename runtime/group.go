@@ -433,7 +433,7 @@ func (g *group) eachWorker(ids map[*worker][]topology.TaskID, f func(w *worker, 
 	for w, mine := range ids {
 		done.Go(func() {
 			c := w.post(func() error { return f(w, mine) })
-			err := c.err
+			var err error
 			if g.await(w, c) {
 				err = c.err
 			} else {

@@ -15,6 +15,7 @@ import (
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/internal/testbroker"
+	"github.com/weirstream/weir/internal/wire"
 	"github.com/weirstream/weir/topology"
 )
 
@@ -128,8 +129,8 @@ func TestRebalance_ContinuesFromLocalState(t *testing.T) {
 	dir := t.TempDir()
 	come, _ := p.member(t, func(c *Config) { c.StateDir = dir })
 	awaitShares(b, []int{2, 2}, stay, come)
-	for range 20 {
-		p.send(100)
+	for range 5 {
+		p.send(200)
 		p.awaitCounted(t, stay, come)
 	}
 	come.end()
@@ -254,12 +255,12 @@ func TestRebalance_CountsExactlyUnderJoinsAndFaults(t *testing.T) {
 		}
 	})
 	random := rand.New(rand.NewPCG(1, 2))
-	for range 4 {
+	for range 3 {
 		come, tr := p.member(t, through)
 		traces, instances = append(traces, tr), append(instances, come)
-		b.Eventually("the newcomer has tasks", func() bool { p.send(30); return len(come.app.Stats().Tasks) > 0 })
+		b.Eventually("the newcomer has tasks", func() bool { p.send(10); return len(come.app.Stats().Tasks) > 0 })
 		for range random.IntN(20) {
-			p.send(30)
+			p.send(10)
 		}
 		come.end()
 	}
@@ -318,6 +319,36 @@ func TestBalancer_GivesTheTopicsOfATaskToOneMember(t *testing.T) {
 	// A member that claims what it had in an older generation does not hold it.
 	g.members[1].owned, g.members[1].generation = map[string][]int32{"a": {0, 1}}, 2
 	require.Equal(t, map[string]map[string][]int32{"x": {"a": {0}, "b": {0}}, "y": {"a": {1}}}, balanced(t, g))
+}
+
+// A topology is the group's as long as a member runs it. A newcomer with another is refused, even where it is the one that gives out tasks.
+func TestBalancer_RefusesNewcomersWithAnotherTopology(t *testing.T) {
+	t.Parallel()
+	tasks := []topology.TaskPlan{
+		{ID: topology.TaskID{Partition: 0}, Topics: []string{"a"}}, {ID: topology.TaskID{Partition: 1}, Topics: []string{"a"}},
+	}
+	old, other := wire.Subscription{Workers: 1, Signature: "old"}, wire.Subscription{Workers: 1, Signature: "new"}
+	for _, leader := range []wire.Subscription{old, other} {
+		refused := map[string]string{}
+		b := &balancer{tasks: tasks, self: leader}
+		g := &generation{b: b, members: []joiner{
+			{id: "new", generation: -1, sub: other, owned: map[string][]int32{}},
+			{id: "old", generation: 7, sub: old, owned: map[string][]int32{"a": {0, 1}}},
+			{id: "strange", generation: -1, refused: "unknown version", owned: map[string][]int32{}},
+		}}
+		plan, err := g.BalanceOrError(nil)
+		require.NoError(t, err)
+		got := map[string]map[string][]int32{}
+		for _, a := range plan.IntoSyncAssignment() {
+			b.onRefused = func(err error) { refused[a.MemberID] = err.Error() }
+			got[a.MemberID], err = b.ParseSyncAssignment(a.MemberAssignment)
+			require.NoError(t, err)
+		}
+		require.Equal(t, map[string]map[string][]int32{"new": {}, "old": {"a": {0, 1}}, "strange": {}}, got)
+		require.Len(t, refused, 2)
+		require.Contains(t, refused["new"], "another topology runs under this application id")
+		require.Contains(t, refused["strange"], "unknown version")
+	}
 }
 
 func balanced(t *testing.T, g *generation) map[string]map[string][]int32 {

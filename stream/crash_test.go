@@ -242,9 +242,7 @@ func requireModel(t require.TestingT, steps []stretchStep, got result) {
 	}
 	for name, rows := range got {
 		if strings.HasPrefix(name, "store accs/") {
-			for _, row := range rows {
-				have = append(have, row)
-			}
+			have = append(have, rows...)
 		}
 	}
 	require.Len(t, have, len(want))

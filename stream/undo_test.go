@@ -115,7 +115,7 @@ func TestFailure_UndoesTheChangesOfTheSameRecordOnly(t *testing.T) {
 	require.Equal(t, []string{"k=2@7"}, read(d, "test-counts-changelog"), "one record per row and commit")
 }
 
-func failIfBad(v string) error { return failOnBad(nil, "", v) }
+func failIfBad(v string) error { return failOnBad(context.Background(), "", v) }
 
 func TestFailure_PutsADeletedRowBack(t *testing.T) {
 	t.Parallel()

@@ -20,7 +20,7 @@ type Member struct {
 // Tasks gives every task to one member: balanced by capacity, and left where it is as far as balance allows. Members without capacity
 // count as having one. Without members, nothing is given.
 //
-// Guarantees: each task has exactly one owner; a member's load per capacity differs from another's by less than one task; a task moves
+// Guarantees: each task has exactly one owner; a member's load per capacity differs from another's by one task at most; a task moves
 // only if its owner has more than its share; the result depends on the set of members and tasks, not on their order.
 func Tasks(tasks []topology.TaskID, members []Member) map[string][]topology.TaskID {
 	out := make(map[string][]topology.TaskID, len(members))
