@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"maps"
+	"slices"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -45,6 +46,13 @@ func (w *worker) commit(force bool) error {
 		return nil
 	}
 	w.lastCommit = time.Now()
+	// Without transactions what is produced from here on cannot be taken back: changelog records of an instance that has lost its partitions would land
+	// behind those of their new owner.
+	if w.prod.id == "" && slices.ContainsFunc(w.tasks, func(r *running) bool { return r.task.Uncommitted() }) {
+		if _, _, err := w.membership(); err != nil {
+			return w.abort(err)
+		}
+	}
 	var tasks []prepared
 	effects, moved := false, false
 	for _, r := range w.tasks {
@@ -235,6 +243,10 @@ func offsetsOf(tasks []prepared) []offset {
 // apply writes what is committed to the tasks' stores.
 func (w *worker) apply(tasks []prepared) error {
 	now := time.Now()
+	if now.Sub(w.lastApplied) < w.app.cfg.TransactionTimeout/4 {
+		w.careful = false
+	}
+	w.lastApplied = now
 	w.app.stats.commit()
 	for i, p := range tasks {
 		if i > 0 {
@@ -294,6 +306,9 @@ func (w *worker) recover(tasks []prepared, unknown bool, cause error) error {
 	case done:
 		return w.apply(tasks)
 	case atLeastOnce:
+		if _, _, lost := w.membership(); lost != nil {
+			break // others may have written behind us: the stores must not step over that
+		}
 		if err := w.apply(tasks); err != nil {
 			return err
 		}
@@ -334,6 +349,7 @@ func (w *worker) wasCommitted(ctx context.Context, tasks []prepared) (bool, erro
 // abort takes the worker back to its last commit: the transaction is aborted, the tasks are wired anew, the consumer goes back.
 func (w *worker) abort(cause error) error {
 	w.log.Warn("rolling back to the last commit", "err", cause)
+	w.careful = true
 	w.app.stats.aborted()
 	w.busy.Store(true)
 	defer w.busy.Store(false)

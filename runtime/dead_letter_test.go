@@ -51,7 +51,7 @@ func TestDeadLetter_ComesOnceWhateverIsAborted(t *testing.T) {
 	b.Create(in, 3)
 	b.Create(out, 1)
 	gate, cfg := testbroker.NewGate(), quick(b, id)
-	cfg.ClientOptions = []kgo.Opt{gate.Option()}
+	cfg.ClientOptions = append(cfg.ClientOptions, gate.Option())
 	i := launch(t, built(t, picky(in, out, dlq.Send())), cfg)
 	i.running(b)
 	sent := 0

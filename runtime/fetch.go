@@ -86,6 +86,9 @@ func (a *App) fetchError(ctx context.Context, p kgo.FetchTopicPartition) error {
 	if errors.Is(p.Err, context.Canceled) || errors.Is(p.Err, context.DeadlineExceeded) || ctx.Err() != nil {
 		return nil
 	}
+	if errors.Is(p.Err, errExpelled) {
+		return nil // the client joins again
+	}
 	if kerr.IsRetriable(p.Err) || classify(p.Err) == retry || classify(p.Err) == rejoin {
 		a.log.Warn("fetch, trying again", "topic", p.Topic, "partition", p.Partition, "err", p.Err)
 		return nil

@@ -35,8 +35,17 @@ func quick(b *testbroker.Broker, application string) Config {
 	return Config{
 		ApplicationID: application, Brokers: b.Addrs(), Workers: 2, CommitInterval: 30 * time.Millisecond, FlushInterval: 300 * time.Millisecond,
 		SessionTimeout: 6 * time.Second, RebalanceTimeout: 10 * time.Second, TransactionTimeout: 5 * time.Second, RequestTimeout: 20 * time.Second,
-		MemoryBytes: 32 << 20,
+		MemoryBytes: 32 << 20, ClientOptions: []kgo.Opt{cheapCompression()},
 	}
+}
+
+// cheapCompression replaces LZ4, over whose large buffers the race detector takes minutes.
+func cheapCompression() kgo.Opt {
+	c, err := kgo.DefaultCompressor(kgo.SnappyCompression())
+	if err != nil {
+		panic(err)
+	}
+	return kgo.WithCompressor(c)
 }
 
 // launch runs an application until the test ends, or until end is called. The changes are made before it runs.
@@ -281,6 +290,27 @@ func (tr *trace) note(wiring int, m topology.Metadata) {
 			tr.resumed[tp] = append(tr.resumed[tp], p)
 		}
 	}
+}
+
+// block holds up a record, the n-th one from now, until release is closed.
+func (tr *trace) block(release <-chan struct{}, n int) {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	tr.holdAt, tr.release = n, release
+}
+
+// holds tells that the record to be held up has come.
+func (tr *trace) holds() bool {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.holdAt <= 0
+}
+
+// rolledBack is the number of rollbacks of tasks.
+func (tr *trace) rolledBack() int {
+	tr.mu.Lock()
+	defer tr.mu.Unlock()
+	return tr.rollbacks
 }
 
 // of is the number of records of a topic that were processed.

@@ -83,7 +83,7 @@ func killChild(text string) int {
 		ApplicationID: plan.Application, Brokers: plan.Brokers, StateDir: plan.StateDir, Workers: 2,
 		CommitInterval: 30 * time.Millisecond, FlushInterval: 300 * time.Millisecond,
 		SessionTimeout: 2 * time.Second, TransactionTimeout: 5 * time.Second, RebalanceTimeout: 10 * time.Second,
-		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)),
+		Logger: slog.New(slog.NewTextHandler(os.Stderr, nil)), ClientOptions: []kgo.Opt{cheapCompression()},
 		OnState: func(_, to State) {
 			if to == Running {
 				fmt.Println("running", app.Stats().Restored)

@@ -105,7 +105,7 @@ func TestRun_LeavesNoGoroutine(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			p := newPipeline(testbroker.Start(t), 2)
 			gate, cfg := testbroker.NewGate(), quick(p.b, p.application)
-			cfg.ClientOptions = []kgo.Opt{gate.Option()}
+			cfg.ClientOptions = append(cfg.ClientOptions, gate.Option())
 			before := goleak.IgnoreCurrent()
 			c.run(t, p, gate, cfg)
 			require.Zero(t, gate.Connections())
@@ -148,6 +148,32 @@ func TestRun_InterruptsAFunctionThatWaits(t *testing.T) {
 	b.Eventually("all is processed", func() bool { return b.Behind(id, in) == 0 && committedOf(b, out) >= 2 })
 	again.end()
 	require.Len(t, b.Read(out), 2)
+}
+
+// A function that does not even heed its context is left behind: Run returns, and says so.
+func TestRun_LeavesAFunctionThatHangsBehind(t *testing.T) {
+	t.Parallel()
+	b := testbroker.Start(t)
+	p := newPipeline(b, 2)
+	tr, cfg := newTrace(p), quick(b, p.application)
+	cfg.StateDir = t.TempDir()
+	i := launch(t, p.build(t, tr), cfg, func(a *App) { a.grace = 100 * time.Millisecond })
+	i.running(b)
+	p.send(100)
+	p.awaitCounted(t, i)
+	release := make(chan struct{})
+	tr.block(release, 5)
+	p.send(20)
+	b.Eventually("a record hangs", tr.holds)
+	i.stop()
+	require.ErrorContains(t, i.wait(), "does not stop: a user function blocks and does not heed its context; it is left behind")
+	close(release)
+	p.send(100)
+	cfg.StateDir = t.TempDir()
+	again := launch(t, p.build(t, newTrace(p)), cfg)
+	p.awaitCounted(t, again)
+	again.end()
+	requireCounts(t, b, p.counts, p.sent)
 }
 
 func TestTimers_FireByTheWallClock(t *testing.T) {
@@ -196,7 +222,7 @@ func TestAtLeastOnce_LosesNothingWhenMembersComeAndGo(t *testing.T) {
 	b := testbroker.Start(t)
 	p := newPipeline(b, 4)
 	gate := testbroker.NewGate()
-	change := func(c *Config) { c.Guarantee, c.ClientOptions = AtLeastOnce, []kgo.Opt{gate.Option()} }
+	change := func(c *Config) { c.Guarantee, c.ClientOptions = AtLeastOnce, append(c.ClientOptions, gate.Option()) }
 	stay, _ := p.member(t, change)
 	stay.running(b)
 	for n := range 3 {

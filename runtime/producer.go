@@ -230,9 +230,9 @@ func (p *producer) commit(ctx context.Context) (unknown bool, err error) {
 		return false, fmt.Errorf("commit the transaction: %w: no record was accepted", kerr.OperationNotAttempted)
 	}
 	if err := p.client.EndTransaction(ctx, kgo.TryCommit); err != nil {
-		// Most refusals may answer the client's second attempt, behind a first whose answer was lost.
-		known := errors.Is(err, kerr.OperationNotAttempted) || errors.Is(err, kerr.TransactionAbortable)
-		return !known, fmt.Errorf("commit the transaction: %w", err)
+		// A refusal may answer the client's second attempt, behind a first whose answer was lost. Nor does the client end a transaction behind
+		// an end that was tried: only a new producer does.
+		return !errors.Is(err, kerr.OperationNotAttempted), fmt.Errorf("commit the transaction: %w", err)
 	}
 	p.reset()
 	return false, nil

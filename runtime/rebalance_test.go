@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/internal/testbroker"
@@ -26,7 +25,7 @@ func (p *pipeline) member(t *testing.T, change func(c *Config)) (*instance, *tra
 	if change != nil {
 		change(&cfg)
 	}
-	return launch(t, p.build(t, tr), cfg, tr.observe), tr
+	return launch(t, p.build(t, tr), cfg, tr.observe, func(a *App) { a.grace = 5 * time.Second }), tr
 }
 
 // awaitShares waits until the instances run that many tasks each, in any order.
@@ -195,7 +194,9 @@ func TestRebalance_AbortsWhatIsLost(t *testing.T) {
 	}
 	p := newPipeline(b, 4)
 	gate := testbroker.NewGate()
-	mute, tr1 := p.member(t, func(c *Config) { c.SessionTimeout, c.ClientOptions = session, []kgo.Opt{gate.Option()} })
+	mute, tr1 := p.member(t, func(c *Config) {
+		c.SessionTimeout, c.ClientOptions = session, append(c.ClientOptions, gate.Option())
+	})
 	other, tr2 := p.member(t, func(c *Config) { c.SessionTimeout = session })
 	awaitShares(b, []int{4, 4}, mute, other)
 	p.send(300)
@@ -215,6 +216,28 @@ func TestRebalance_AbortsWhatIsLost(t *testing.T) {
 	requireCounts(t, b, p.counts, p.sent)
 	require.Empty(t, tr1.errs)
 	require.Empty(t, tr2.errs)
+}
+
+// A function that holds its worker up for longer than the group waits costs the instance its place, and nobody a result.
+func TestRebalance_StopsAnInstanceThatHangs(t *testing.T) {
+	t.Parallel()
+	b := testbroker.Start(t)
+	p := newPipeline(b, 2)
+	hang, tr := p.member(t, func(c *Config) { c.RebalanceTimeout = 2 * time.Second })
+	hang.running(b)
+	p.send(100)
+	p.awaitCounted(t, hang)
+	release := make(chan struct{})
+	tr.block(release, 5)
+	p.send(20)
+	b.Eventually("a record hangs", tr.holds)
+	other, _ := p.member(t, func(c *Config) { c.RebalanceTimeout = 2 * time.Second })
+	require.ErrorContains(t, hang.wait(), "does not come to a record's end: a user function blocks for longer than the group waits")
+	close(release)
+	p.send(100)
+	p.awaitCounted(t, other)
+	other.end()
+	requireCounts(t, b, p.counts, p.sent)
 }
 
 func TestRebalance_SurvivesAGroupThatForgetsItsMember(t *testing.T) {
@@ -242,7 +265,7 @@ func TestRebalance_CountsExactlyUnderJoinsAndFaults(t *testing.T) {
 	b := testbroker.Start(t)
 	p := newPipeline(b, 4)
 	gate := testbroker.NewGate()
-	through := func(c *Config) { c.ClientOptions = []kgo.Opt{gate.Option()} }
+	through := func(c *Config) { c.ClientOptions = append(c.ClientOptions, gate.Option()) }
 	stay, tr := p.member(t, through)
 	stay.running(b)
 	traces, instances := []*trace{tr}, []*instance{stay}

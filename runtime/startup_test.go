@@ -11,7 +11,6 @@ import (
 	"github.com/stretchr/testify/require"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kfake"
-	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/internal/testbroker"
@@ -187,7 +186,7 @@ func TestRun_WaitsForABrokerThatIsDownAtTheStart(t *testing.T) {
 	p := newPipeline(b, 2)
 	gate := testbroker.NewGate()
 	gate.Shut()
-	i, _ := p.member(t, func(c *Config) { c.ClientOptions = []kgo.Opt{gate.Option()} })
+	i, _ := p.member(t, func(c *Config) { c.ClientOptions = append(c.ClientOptions, gate.Option()) })
 	p.send(100)
 	b.Eventually("it waits", func() bool { return i.app.State() == Starting })
 	gate.Open()
@@ -202,7 +201,7 @@ func TestRun_EndsWhileItWaitsForABroker(t *testing.T) {
 	p := newPipeline(b, 2)
 	gate := testbroker.NewGate()
 	gate.Shut()
-	i, _ := p.member(t, func(c *Config) { c.ClientOptions = []kgo.Opt{gate.Option()} })
+	i, _ := p.member(t, func(c *Config) { c.ClientOptions = append(c.ClientOptions, gate.Option()) })
 	b.Eventually("it waits", func() bool { return i.app.State() == Starting })
 	i.end()
 }
@@ -214,7 +213,7 @@ func TestRun_SurvivesAClusterThatGoesAway(t *testing.T) {
 	p := newPipeline(b, 2)
 	gate := testbroker.NewGate()
 	i, tr := p.member(t, func(c *Config) {
-		c.ClientOptions = []kgo.Opt{gate.Option()}
+		c.ClientOptions = append(c.ClientOptions, gate.Option())
 		c.RequestTimeout, c.RebalanceTimeout, c.TransactionTimeout = time.Second, 2*time.Second, 2*time.Second
 		if !b.Real() {
 			c.SessionTimeout = 1500 * time.Millisecond
@@ -240,7 +239,7 @@ func TestRun_EndsWhileTheClusterIsAway(t *testing.T) {
 	p := newPipeline(b, 2)
 	gate := testbroker.NewGate()
 	cfg := quick(b, p.application)
-	cfg.StateDir, cfg.ClientOptions, cfg.RequestTimeout = t.TempDir(), []kgo.Opt{gate.Option()}, time.Second
+	cfg.StateDir, cfg.ClientOptions, cfg.RequestTimeout = t.TempDir(), append(cfg.ClientOptions, gate.Option()), time.Second
 	i := launch(t, p.build(t, newTrace(p)), cfg)
 	i.running(b)
 	p.send(100)
@@ -315,7 +314,7 @@ func TestRun_NamesWhatItMayNotDo(t *testing.T) {
 			b.Create(p.words, 2)
 			b.Create(p.counts, 2)
 			cfg := quick(b, p.application)
-			cfg.ClientOptions = []kgo.Opt{testbroker.AsUser()}
+			cfg.ClientOptions = append(cfg.ClientOptions, testbroker.AsUser())
 			if c.err == nil {
 				i := launch(t, p.build(t, newTrace(p)), cfg)
 				p.send(100)
@@ -346,7 +345,7 @@ func TestRun_NamesTheClusterThatRefusesItsCredentials(t *testing.T) {
 	s := stream.NewBuilder()
 	s.Stream(text("in")).ForEach(func(string, string) {})
 	cfg := quick(b, "app")
-	cfg.ClientOptions = []kgo.Opt{testbroker.AsUser()}
+	cfg.ClientOptions = append(cfg.ClientOptions, testbroker.AsUser())
 	err := refused(t, built(t, s), cfg)
 	require.ErrorIs(t, err, kerr.SaslAuthenticationFailed)
 	require.ErrorContains(t, err, b.Addrs()[0])

@@ -33,10 +33,15 @@ type worker struct {
 	busy    atomic.Bool   // a commit or a rollback is on its way
 	void    atomic.Bool   // the instance has stopped waiting for this worker: it may commit nothing any more
 
-	failed     bool // nothing more is processed or committed
-	tasks      []*running
-	lastCommit time.Time
-	lastFlush  time.Time
+	failed bool // nothing more is processed or committed
+	// careful is set by an abort, until two commits come shortly after one another: each record is committed by itself, so that one which takes longer
+	// than a transaction may has at least its own.
+	careful bool
+	tasks   []*running
+
+	lastApplied time.Time
+	lastCommit  time.Time
+	lastFlush   time.Time
 }
 
 // A delivery is what one fetch returned for one partition.
@@ -130,12 +135,17 @@ func (w *worker) run(ctx context.Context) {
 	w.lastCommit, w.lastFlush = time.Now(), time.Now()
 	defer close(w.over)
 	defer w.end()
+	defer func() {
+		for len(w.tasks) > 0 { // only of a worker that was left behind
+			w.remove(w.tasks[0], false)
+		}
+	}()
 	interrupted := false
 	for ctx.Err() == nil {
 		w.receive()
 		did, err := false, error(nil)
 		if !w.failed && !interrupted {
-			if did, err = w.turn(); err == nil && w.due(time.Now()) {
+			if did, err = w.turn(); err == nil && ctx.Err() == nil && w.due(time.Now()) {
 				err = w.commit(false)
 			}
 		}
@@ -214,7 +224,7 @@ func (w *worker) turn() (did bool, err error) {
 			did = true
 			w.app.release(r)
 		}
-		if w.pending.Load() {
+		if w.pending.Load() || w.careful && n > 0 {
 			return true, nil
 		}
 	}
@@ -236,6 +246,9 @@ func (w *worker) turnOf(r *running) (n int, err error) {
 		did, err := r.task.Step(now)
 		if err != nil || !did {
 			return n, err
+		}
+		if w.careful {
+			return n + 1, nil
 		}
 	}
 	return n, nil
@@ -271,7 +284,7 @@ var errInterrupted = errors.New("interrupted by the stop of the application")
 
 // due tells whether it is time to commit.
 func (w *worker) due(now time.Time) bool {
-	if now.Sub(w.lastCommit) >= w.app.cfg.CommitInterval {
+	if w.careful || now.Sub(w.lastCommit) >= w.app.cfg.CommitInterval {
 		return true
 	}
 	return slices.ContainsFunc(w.tasks, func(r *running) bool { return r.task.CommitWanted() })

@@ -48,6 +48,9 @@ func (t *Task) Prepare() (c *Commit, err error) {
 			err = t.errorf("commit: panic: %v\n%s", v, debug.Stack())
 		}
 	}()
+	if t.broken != nil {
+		return nil, t.broken
+	}
 	c = &Commit{db: t.cfg.DB.Begin(), Effects: t.produced}
 	var log topology.Output
 	produce := func(key, value []byte, ts int64) error {

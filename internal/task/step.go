@@ -169,7 +169,8 @@ func (t *Task) done() error {
 func (t *Task) release() error {
 	for i := range t.outputs {
 		if err := t.cfg.Output(t.outputs[i]); err != nil {
-			return t.errorf("produce to topic %q: %w", t.outputs[i].Topic, err)
+			t.broken = t.errorf("produce to topic %q: %w", t.outputs[i].Topic, err)
+			return t.broken
 		}
 		t.produced = true
 	}

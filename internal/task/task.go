@@ -72,6 +72,7 @@ type Task struct {
 	outputs  []topology.Output // of the record in process
 	sticky   int32             // where records without a key go
 	produced bool              // since the last commit
+	broken   error             // the effects of a record left the task in part: it cannot be committed
 	wanted   bool              // user code asked for a commit
 }
 
@@ -181,6 +182,7 @@ func (t *Task) Rollback(positions map[string]int64, clocks []byte) error {
 	t.journal.Release()
 	t.counters.rollback()
 	t.outputs, t.produced, t.wanted = t.outputs[:0], false, false
+	t.broken = nil
 	t.meta, t.cursor = noMetadata(), topology.Cursor{}
 	return t.Start(positions, clocks)
 }
