@@ -25,7 +25,7 @@ func (p *pipeline) member(t *testing.T, change func(c *Config)) (*instance, *tra
 	if change != nil {
 		change(&cfg)
 	}
-	return launch(t, p.build(t, tr), cfg, tr.observe, func(a *App) { a.grace = 5 * time.Second }), tr
+	return launch(t, p.build(t, tr), cfg, tr.observe), tr
 }
 
 // awaitShares waits until the instances run that many tasks each, in any order.
@@ -223,7 +223,9 @@ func TestRebalance_StopsAnInstanceThatHangs(t *testing.T) {
 	t.Parallel()
 	b := testbroker.Start(t)
 	p := newPipeline(b, 2)
-	hang, tr := p.member(t, func(c *Config) { c.RebalanceTimeout = 2 * time.Second })
+	tr, cfg := newTrace(p), quick(b, p.application)
+	cfg.Workers, cfg.RebalanceTimeout = 1, 2*time.Second
+	hang := launch(t, p.build(t, tr), cfg, func(a *App) { a.grace = 100 * time.Millisecond })
 	hang.running(b)
 	p.send(100)
 	p.awaitCounted(t, hang)

@@ -111,11 +111,16 @@ func TestRestore_WipesStateThatCannotBeContinued(t *testing.T) {
 
 func TestRestore_WipesStateBelowTheStartOfTheChangelog(t *testing.T) {
 	t.Parallel()
-	p := newPipeline(testbroker.Start(t), 1)
+	b := testbroker.Start(t)
+	if b.Real() {
+		t.Skip("a real cluster deletes no records of a compacted topic on demand")
+	}
+	p := newPipeline(b, 1)
 	here, elsewhere := t.TempDir(), t.TempDir()
 	p.life(t, here, 100)
-	p.life(t, elsewhere, 100)
-	// The newest row of each key is among the last records: every key is in each commit of a hundred words.
+	for range 2 {
+		p.life(t, elsewhere, 100) // with every key
+	}
 	var offsets kadm.Offsets
 	offsets.Add(kadm.Offset{Topic: p.changelog(), At: p.firstOfNewest()})
 	_, err := p.b.Admin().DeleteRecords(t.Context(), offsets)

@@ -9,6 +9,8 @@ import (
 	"github.com/twmb/franz-go/pkg/kadm"
 	"github.com/twmb/franz-go/pkg/kerr"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
+	"github.com/twmb/franz-go/pkg/kversion"
 
 	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/topology"
@@ -33,7 +35,11 @@ func connect(brokers []string) (*cluster, error) {
 }
 
 func clientOptions(brokers []string) []kgo.Opt {
+	// Newer versions answer with the ids of topics, which the client cannot always translate back.
+	versions := kversion.Stable()
+	versions.SetMaxKeyVersion(int16(kmsg.OffsetFetch), 9)
 	return []kgo.Opt{
+		kgo.MaxVersions(versions),
 		kgo.SeedBrokers(brokers...),
 		kgo.RecordPartitioner(kgo.ManualPartitioner()),
 		kgo.MetadataMinAge(250 * time.Millisecond), // a topic that was just created has a leader soon
