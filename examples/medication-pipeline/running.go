@@ -90,6 +90,7 @@ func (r *running) start() (err error) {
 	cfg := runtime.Config{
 		ApplicationID: r.Application, Brokers: r.Brokers, Workers: r.Workers, StateDir: r.StateDir, Logger: r.log,
 		SessionTimeout: 10 * time.Second, // a run that was killed is missed sooner
+		FlushInterval:  time.Second,      // and leaves less to replay
 	}
 	if r.Guarantee == atLeastOnce {
 		cfg.Guarantee = runtime.AtLeastOnce
