@@ -300,7 +300,9 @@ func TestRun_NamesWhatItMayNotDo(t *testing.T) {
 		{"to read the input", func(a kfake.ACL) bool {
 			return a.Name == "words" && a.Operation == kmsg.ACLOperationRead
 		}, []string{`"words"`}, kerr.TopicAuthorizationFailed},
-		{"internal topics", of(kmsg.ACLResourceTypeTopic, "app"), []string{`"app-by-word-repartition"`, `"app-counts-changelog"`}, kerr.TopicAuthorizationFailed},
+		{"internal topics", of(kmsg.ACLResourceTypeTopic, "app"), []string{
+			`"app-by-word-repartition"`, `"app-counts-changelog"`,
+		}, kerr.TopicAuthorizationFailed},
 		{"to create internal topics", func(a kfake.ACL) bool {
 			return a.Name == "app" && a.Operation == kmsg.ACLOperationCreate
 		}, []string{`"app-by-word-repartition"`, "create"}, kerr.TopicAuthorizationFailed},

@@ -59,7 +59,9 @@ func start(b *Broker, addrs string, opts []kfake.Opt) *Broker {
 	if addrs != "" {
 		b.addrs = strings.Split(addrs, ",")
 	} else {
-		c, err := kfake.NewCluster(append([]kfake.Opt{kfake.NumBrokers(1), kfake.DefaultNumPartitions(1), kfake.GroupMinSessionTimeout(time.Second)}, opts...)...)
+		c, err := kfake.NewCluster(append([]kfake.Opt{
+			kfake.NumBrokers(1), kfake.DefaultNumPartitions(1), kfake.GroupMinSessionTimeout(time.Second),
+		}, opts...)...)
 		require.NoError(tb, err)
 		tb.Cleanup(c.Close)
 		b.Fake, b.addrs = c, c.ListenAddrs()

@@ -12,7 +12,8 @@ func TestSubscription_RoundTrips(t *testing.T) {
 	t.Parallel()
 	rapid.Check(t, func(t *rapid.T) {
 		want := Subscription{
-			ProcessID: rapid.String().Draw(t, "process"), Workers: rapid.Uint32Range(0, 1<<20).Draw(t, "workers"), Signature: rapid.String().Draw(t, "signature"),
+			ProcessID: rapid.String().Draw(t, "process"), Workers: rapid.Uint32Range(0, 1<<20).Draw(t, "workers"),
+			Signature: rapid.String().Draw(t, "signature"),
 		}
 		prefix := rapid.SliceOf(rapid.Byte()).Draw(t, "prefix")
 		b := want.Append(prefix)
