@@ -14,7 +14,7 @@ type Stats struct {
 	// Processed is the number of source offsets that this instance has committed, repartition topics included; transaction markers count
 	// as well.
 	Processed int64
-	// Commits counts each task of each commit, Aborts the rollbacks of workers.
+	// Commits and Aborts are those of workers: all tasks of one at a time.
 	Commits, Aborts int64
 	// Restored is the number of changelog records that were replayed before tasks could run, and Restores the stores that needed any.
 	Restored, Restores int64

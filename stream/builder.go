@@ -80,7 +80,7 @@ func (b *Builder) Table[K, V any](t Topic[K, V], st state.KeyValueSpec[K, V], op
 	return materialize(b, port, s.NodeSpec, st)
 }
 
-// handle is what all handles share: the builder they belong to.
+// sameBuilder tells whether two handles belong to one builder, and reports it if they do not.
 func sameBuilder(b, other *Builder, s topology.NodeSpec) bool {
 	if b == other && b != nil {
 		return true
@@ -94,7 +94,7 @@ func sameBuilder(b, other *Builder, s topology.NodeSpec) bool {
 // A rekey is the call that changed a stream's key.
 type rekey struct{ op, pos string }
 
-// keyed reports that an operator needs records partitioned by key, and the stream's are not.
+// check reports that an operator needs records partitioned by key, and the stream's are not. A nil rekey has nothing to report.
 func (r *rekey) check(b *Builder, s topology.NodeSpec, key reflect.Type) {
 	if r == nil {
 		return

@@ -34,7 +34,7 @@ func (s Stream[K, V]) same(port topology.Port[K, V]) Stream[K, V] {
 	return s
 }
 
-// check reports a handle that belongs to no builder. It is part of every operator.
+// ok tells whether the handle belongs to a builder. Every operator asks first: the zero handle makes zero handles.
 func (s Stream[K, V]) ok() bool { return s.b != nil }
 
 // Repartition sends the stream through a topic of the application's own, where each key has its partition. It separates what comes

@@ -59,7 +59,7 @@ func (r Repartition[K, V]) Name() string { return r.topic.name }
 // Topic is the topic that the repartition uses: its name is the durable one, without application and suffix.
 func (r Repartition[K, V]) Topic() Topic[K, V] { return r.topic }
 
-// Types tells the types of keys and values, for messages.
+// info is the topic without its types, marked as the application's own.
 func (r Repartition[K, V]) info() topicInfo {
 	i := r.topic.info()
 	i.internal, i.partitions = true, r.partitions
