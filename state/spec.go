@@ -18,6 +18,8 @@ const (
 	KindKeyValue Kind = "key-value"
 	// KindWindow is a store with one row per key and window start.
 	KindWindow Kind = "window"
+	// KindJoinBuffer is a store of records in the order of their times, any number per key.
+	KindJoinBuffer Kind = "join-buffer"
 )
 
 // A Spec is the descriptor of a store, of any kind and type. KeyValue and Window make them.

@@ -51,20 +51,14 @@ func (b *Builder) later(f func()) { b.finish = append(b.finish, f) }
 // Key, Time: as in the topic; TimestampFrom takes the time from the record. State: none. Errors: a record that cannot be decoded meets the
 // policy. Nulls: visible to functions if the value's serde is nullable, else passed on as tombstones.
 func (b *Builder) Stream[K, V any](t Topic[K, V], opts ...SourceOption) Stream[K, V] {
-	port := b.source("stream", t, opts)
+	port := b.source(gather("stream", opts, SourceOption.sourceOption), t)
 	_, nulls := t.Value().(serde.NullSerde[V])
 	return Stream[K, V]{b: b, port: port, nulls: nulls}
 }
 
-func (b *Builder) source[K, V any](op string, t Topic[K, V], opts []SourceOption) topology.Port[K, V] {
-	s := newSettings(op)
-	for _, o := range opts {
-		if o != nil {
-			o.sourceOption(&s)
-		}
-	}
+func (b *Builder) source[K, V any](s settings, t Topic[K, V]) topology.Port[K, V] {
 	return b.graph.Source(t, topology.SourceSpec[K, V]{
-		NodeSpec: s.NodeSpec, Start: s.start,
+		NodeSpec: s.NodeSpec, Start: s.start, Idle: s.idle,
 		Timestamp: typed[func(K, V) time.Time](b, &s, "TimestampFrom", s.timestamp),
 	})
 }
@@ -73,11 +67,10 @@ func (b *Builder) source[K, V any](op string, t Topic[K, V], opts []SourceOption
 //
 // Key, Time: as in the topic; a record that is older than the row it replaces replaces it all the same. State: st. Errors: a record that cannot
 // be decoded meets the policy. Nulls: a null value deletes the row; a record without a key is dropped, counted.
-func (b *Builder) Table[K, V any](t Topic[K, V], st state.KeyValueSpec[K, V], opts ...SourceOption) Table[K, V] {
-	port := b.source("table", t, opts)
-	s := newSettings("table")
-	s.Name = t.Name() + "-table"
-	return materialize(b, port, s.NodeSpec, st)
+func (b *Builder) Table[K, V any](t Topic[K, V], st state.KeyValueSpec[K, V], opts ...SourceTableOption) Table[K, V] {
+	s := gather("table", opts, SourceTableOption.sourceTableOption)
+	port := b.source(s, t)
+	return materialize(b, port, topology.NodeSpec{Op: "table", Name: t.Name() + "-table", Pos: s.Pos}, st)
 }
 
 // sameBuilder tells whether two handles belong to one builder, and reports it if they do not.

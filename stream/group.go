@@ -28,19 +28,20 @@ func (s Stream[K, V]) GroupByKey() Grouped[K, V] {
 // GroupBy groups the stream by a new key, through a repartition topic.
 //
 // Key: f's. Time: kept. State: the repartition topic. Errors: a panic of f meets the policy. Nulls: as SelectKey and Repartition.
-func (s Stream[K, V]) GroupBy[K2 any](f func(K, V) K2, via Repartition[K2, V], opts ...Option) Grouped[K2, V] {
+func (s Stream[K, V]) GroupBy[K2 any](f func(K, V) K2, via Repartition[K2, V], opts ...RepartitionOption) Grouped[K2, V] {
 	if !s.ok() {
 		return Grouped[K2, V]{}
 	}
-	r := s.SelectKey(f, opts...).Repartition(via, opts...)
+	r := selectKey(s, gather("select-key", opts, RepartitionOption.repartitionOption), f).
+		repartition(gather("repartition", opts, RepartitionOption.repartitionOption), via)
 	return Grouped[K2, V]{r.b, r.port, s.nulls}
 }
 
 // Count keeps the number of records per key.
 //
 // Key: kept. Time: the largest of the records counted. State: st. Errors: none. Nulls: records without a key or a value are dropped, counted.
-func (g Grouped[K, V]) Count(st state.KeyValueSpec[K, int64], opts ...Option) Table[K, int64] {
-	return aggregate(g, node("count", opts), zero, count[K, V], st)
+func (g Grouped[K, V]) Count(st state.KeyValueSpec[K, int64], opts ...TableOption) Table[K, int64] {
+	return aggregate(g, gather("count", opts, TableOption.tableOption), zero, count[K, V], st)
 }
 
 func zero() int64 { return 0 }
@@ -51,25 +52,25 @@ func count[K, V any](_ context.Context, _ K, _ V, n int64) (int64, error) { retu
 //
 // Key: kept. Time: the largest of the records reduced. State: st. Errors: a panic of f meets the policy. Nulls: records without a key or a value
 // are dropped, counted; a nil pointer that f returns deletes the row.
-func (g Grouped[K, V]) Reduce(f func(aggregate, value V) V, st state.KeyValueSpec[K, V], opts ...Option) Table[K, V] {
-	return aggregate(g, node("reduce", opts), nil, func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
+func (g Grouped[K, V]) Reduce(f func(aggregate, value V) V, st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
+	return aggregate(g, gather("reduce", opts, TableOption.tableOption), nil, func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
 }
 
 // Aggregate keeps one aggregate per key: what add makes of it and each record. It starts as init's.
 //
 // Key: kept. Time: the largest of the records added. State: st. Errors: a panic meets the policy. Nulls: records without a key or a value are
 // dropped, counted; a nil pointer that add returns deletes the row, and the next record starts from init again.
-func (g Grouped[K, V]) Aggregate[A any](init func() A, add func(k K, v V, a A) A, st state.KeyValueSpec[K, A], opts ...Option) Table[K, A] {
-	return aggregate(g, node("aggregate", opts), init, func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
+func (g Grouped[K, V]) Aggregate[A any](init func() A, add func(k K, v V, a A) A, st state.KeyValueSpec[K, A], opts ...TableOption) Table[K, A] {
+	return aggregate(g, gather("aggregate", opts, TableOption.tableOption), init, func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
 }
 
 // TryAggregate is Aggregate with a function that may fail. Key, Time, State, Errors, Nulls: as Aggregate; an error of add meets the policy.
 func (g Grouped[K, V]) TryAggregate[A any](
-	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.KeyValueSpec[K, A], opts ...Option,
+	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.KeyValueSpec[K, A], opts ...TableOption,
 ) Table[K, A] {
-	spec := node("aggregate", opts)
-	spec.Rejects = true
-	return aggregate(g, spec, init, add, st)
+	o := gather("aggregate", opts, TableOption.tableOption)
+	o.Rejects = true
+	return aggregate(g, o, init, add, st)
 }
 
 // An adder makes an aggregate of the one before and a record.
@@ -77,11 +78,12 @@ type adder[K, V, A any] func(ctx context.Context, k K, v V, a A) (A, error)
 
 // aggregate adds an aggregation. A nil init takes the first value as it is: then A is V.
 func aggregate[K, V, A any](
-	g Grouped[K, V], spec topology.NodeSpec, init func() A, add adder[K, V, A], st state.KeyValueSpec[K, A],
+	g Grouped[K, V], o settings, init func() A, add adder[K, V, A], st state.KeyValueSpec[K, A],
 ) Table[K, A] {
 	if g.b == nil {
 		return Table[K, A]{}
 	}
+	spec := o.NodeSpec
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}

@@ -70,18 +70,18 @@ func (p *mapper[K, V, V2]) Process(r *Record[K, V]) error {
 //
 // Key: f's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones are
 // dropped, counted; nil pointers that f returns are nulls.
-func (s Stream[K, V]) Map[K2, V2 any](f func(K, V) (K2, V2), opts ...Option) Stream[K2, V2] {
-	return flatMap(s, node("map", opts), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
+func (s Stream[K, V]) Map[K2, V2 any](f func(K, V) (K2, V2), opts ...KeyOption) Stream[K2, V2] {
+	return flatMap(s, gather("map", opts, KeyOption.keyOption), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
 		k2, v2 := f(k, v)
 		return one(k2, v2), nil
 	}, 0)
 }
 
 // TryMap is Map with a function that may fail. Key, Time, State, Errors, Nulls: as Map; an error of f meets the policy.
-func (s Stream[K, V]) TryMap[K2, V2 any](f func(ctx context.Context, k K, v V) (K2, V2, error), opts ...Option) Stream[K2, V2] {
-	spec := node("map", opts)
-	spec.Rejects = true
-	return flatMap(s, spec, func(ctx context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
+func (s Stream[K, V]) TryMap[K2, V2 any](f func(ctx context.Context, k K, v V) (K2, V2, error), opts ...KeyOption) Stream[K2, V2] {
+	o := gather("map", opts, KeyOption.keyOption)
+	o.Rejects = true
+	return flatMap(s, o, func(ctx context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
 		k2, v2, err := f(ctx, k, v)
 		return one(k2, v2), err
 	}, 0)
@@ -91,17 +91,17 @@ func (s Stream[K, V]) TryMap[K2, V2 any](f func(ctx context.Context, k K, v V) (
 // is not partitioned by its key.
 //
 // Key: the sequence's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: as Map.
-func (s Stream[K, V]) FlatMap[K2, V2 any](f func(K, V) iter.Seq2[K2, V2], opts ...Option) Stream[K2, V2] {
-	return flatMap(s, node("flat-map", opts), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) { return f(k, v), nil }, 0)
+func (s Stream[K, V]) FlatMap[K2, V2 any](f func(K, V) iter.Seq2[K2, V2], opts ...KeyOption) Stream[K2, V2] {
+	return flatMap(s, gather("flat-map", opts, KeyOption.keyOption), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) { return f(k, v), nil }, 0)
 }
 
 // TryFlatMap is FlatMap with a function that may fail. Key, Time, State, Errors, Nulls: as FlatMap; an error of f meets the policy.
 func (s Stream[K, V]) TryFlatMap[K2, V2 any](
-	f func(ctx context.Context, k K, v V) (iter.Seq2[K2, V2], error), opts ...Option,
+	f func(ctx context.Context, k K, v V) (iter.Seq2[K2, V2], error), opts ...KeyOption,
 ) Stream[K2, V2] {
-	spec := node("flat-map", opts)
-	spec.Rejects = true
-	return flatMap(s, spec, f, 0)
+	o := gather("flat-map", opts, KeyOption.keyOption)
+	o.Rejects = true
+	return flatMap(s, o, f, 0)
 }
 
 // FlatMapValues turns each record into any number of records with its key, in the order of the slice. strings.Fields fits as it is.
@@ -121,7 +121,7 @@ func (s Stream[K, V]) TryFlatMapValues[V2 any](f func(ctx context.Context, k K, 
 }
 
 func flatMapValues[K, V, V2 any](s Stream[K, V], spec topology.NodeSpec, f func(context.Context, K, V) ([]V2, error)) Stream[K, V2] {
-	out := flatMap(s, spec, func(ctx context.Context, k K, v V) (iter.Seq2[K, V2], error) {
+	out := flatMap(s, settings{NodeSpec: spec}, func(ctx context.Context, k K, v V) (iter.Seq2[K, V2], error) {
 		values, err := f(ctx, k, v)
 		return func(yield func(K, V2) bool) {
 			for _, v2 := range values {
@@ -139,8 +139,12 @@ func flatMapValues[K, V, V2 any](s Stream[K, V], spec topology.NodeSpec, f func(
 //
 // Key: f's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones are
 // dropped, counted; a nil pointer that f returns is a record without a key.
-func (s Stream[K, V]) SelectKey[K2 any](f func(K, V) K2, opts ...Option) Stream[K2, V] {
-	out := flatMap(s, node("select-key", opts), func(_ context.Context, k K, v V) (iter.Seq2[K2, V], error) {
+func (s Stream[K, V]) SelectKey[K2 any](f func(K, V) K2, opts ...KeyOption) Stream[K2, V] {
+	return selectKey(s, gather("select-key", opts, KeyOption.keyOption), f)
+}
+
+func selectKey[K, V, K2 any](s Stream[K, V], o settings, f func(K, V) K2) Stream[K2, V] {
+	out := flatMap(s, o, func(_ context.Context, k K, v V) (iter.Seq2[K2, V], error) {
 		return one(f(k, v), v), nil
 	}, keepsValue)
 	out.nulls = s.nulls
@@ -156,12 +160,12 @@ const (
 )
 
 func flatMap[K, V, K2, V2 any](
-	s Stream[K, V], spec topology.NodeSpec, f func(context.Context, K, V) (iter.Seq2[K2, V2], error), keep keeps,
+	s Stream[K, V], o settings, f func(context.Context, K, V) (iter.Seq2[K2, V2], error), keep keeps,
 ) Stream[K2, V2] {
 	if !s.ok() {
 		return Stream[K2, V2]{}
 	}
-	return rekeyed(s, spec, s.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K2, V2]) (topology.Processor[K, V], error) {
+	return rekeyed(s, o, s.port.Attach(o.NodeSpec, func(c *topology.NodeContext, next topology.Processor[K2, V2]) (topology.Processor[K, V], error) {
 		return &flatMapper[K, V, K2, V2]{
 			nc: c, f: f, nulls: s.nulls, keep: keep, nilKey: topology.NilCheck[K2](), nilValue: topology.NilCheck[V2](),
 			drops: c.Drops("null-value"), next: next,

@@ -13,7 +13,19 @@ import (
 // An Option fits every operator: Named and OnError are options.
 type Option interface{ option(s *settings) }
 
-// A SourceOption fits sources: StartFrom, TimestampFrom and every Common option.
+// A KeyOption fits operators that may change the key: KeepsPartitioning and every Common option.
+type KeyOption interface{ keyOption(s *settings) }
+
+// A RepartitionOption fits repartitions: IdleAfter, PartitionBy and every Common option.
+type RepartitionOption interface{ repartitionOption(s *settings) }
+
+// A TableOption fits operators that keep a table in a store: Coalesce and every Common option.
+type TableOption interface{ tableOption(s *settings) }
+
+// A SourceTableOption fits tables that are read from a topic: SourceOptions, TableOptions and every Common option.
+type SourceTableOption interface{ sourceTableOption(s *settings) }
+
+// A SourceOption fits sources: StartFrom, TimestampFrom, IdleAfter and every Common option.
 type SourceOption interface{ sourceOption(s *settings) }
 
 // A SinkOption fits sinks: PartitionBy and every Common option.
@@ -25,10 +37,14 @@ type ProcessOption interface{ processOption(s *settings) }
 // Common is an option that fits everywhere.
 type Common struct{ apply func(s *settings) }
 
-func (o Common) option(s *settings)        { o.set(s) }
-func (o Common) sourceOption(s *settings)  { o.set(s) }
-func (o Common) sinkOption(s *settings)    { o.set(s) }
-func (o Common) processOption(s *settings) { o.set(s) }
+func (o Common) option(s *settings)            { o.set(s) }
+func (o Common) keyOption(s *settings)         { o.set(s) }
+func (o Common) repartitionOption(s *settings) { o.set(s) }
+func (o Common) tableOption(s *settings)       { o.set(s) }
+func (o Common) sourceTableOption(s *settings) { o.set(s) }
+func (o Common) sourceOption(s *settings)      { o.set(s) }
+func (o Common) sinkOption(s *settings)        { o.set(s) }
+func (o Common) processOption(s *settings)     { o.set(s) }
 
 func (o Common) set(s *settings) {
 	if o.apply != nil {
@@ -42,9 +58,41 @@ func Named(name string) Common { return Common{func(s *settings) { s.Name = name
 // OnError sets the policy for failures at this operator. Without it the builder's applies.
 func OnError(p dlq.Policy) Common { return Common{func(s *settings) { s.Policy = p }} }
 
-type sourceOption func(s *settings)
+// A KeyChange is an option of operators that may change the key.
+type KeyChange struct{ apply func(s *settings) }
 
-func (o sourceOption) sourceOption(s *settings) { o(s) }
+func (o KeyChange) keyOption(s *settings)     { o.apply(s) }
+func (o KeyChange) processOption(s *settings) { o.apply(s) }
+
+// KeepsPartitioning says that a new key is in the partition that the old one was in: records that had the same key as one another stay together. No
+// repartition is asked for then. Nothing checks it: where it is not true, keys are counted and joined in pieces.
+func KeepsPartitioning() KeyChange { return KeyChange{func(s *settings) { s.keepsPartitions = true }} }
+
+// A Source is an option of everything that reads a topic of the cluster.
+type Source struct{ apply func(s *settings) }
+
+func (o Source) sourceOption(s *settings)      { o.apply(s) }
+func (o Source) sourceTableOption(s *settings) { o.apply(s) }
+
+// An Idle is the option that IdleAfter makes.
+type Idle struct{ after time.Duration }
+
+func (o Idle) sourceOption(s *settings)      { s.idle = o.after }
+func (o Idle) sourceTableOption(s *settings) { s.idle = o.after }
+func (o Idle) repartitionOption(s *settings) { s.idle = o.after }
+
+// IdleAfter lets event time go on without records: when the input has been quiet for d of wall time, in one of its partitions, the clocks of the
+// operators behind it go on from its last timestamp as the wall clock does, so that windows close and joins give up waiting. Records that come afterwards
+// with earlier timestamps may be late. Repartition topics downstream inherit it.
+//
+// Without it, as in Kafka Streams, event time stands still while nothing comes.
+func IdleAfter(d time.Duration) Idle { return Idle{d} }
+
+// A Result is an option of operators that keep a table in a store.
+type Result struct{ apply func(s *settings) }
+
+func (o Result) tableOption(s *settings)       { o.apply(s) }
+func (o Result) sourceTableOption(s *settings) { o.apply(s) }
 
 // Start says where a source begins in a partition that has no committed offset.
 type Start = topology.StartFrom
@@ -59,23 +107,23 @@ const (
 )
 
 // StartFrom says where the source begins in a partition that has no committed offset.
-func StartFrom(s Start) SourceOption {
-	return sourceOption(func(o *settings) { o.start = s })
-}
+func StartFrom(s Start) Source { return Source{func(o *settings) { o.start = s }} }
 
 // TimestampFrom takes the event time from the record instead of from the broker. A time before 1970, the zero time too, makes the record
 // undecodable: it meets the policy. K and V are the topic's types.
-func TimestampFrom[K, V any](f func(K, V) time.Time) SourceOption {
-	return sourceOption(func(o *settings) { o.timestamp = f })
+func TimestampFrom[K, V any](f func(K, V) time.Time) Source {
+	return Source{func(o *settings) { o.timestamp = f }}
 }
 
-type sinkOption func(s *settings)
+// A Partitioner is an option of everything that writes a topic.
+type Partitioner struct{ apply func(s *settings) }
 
-func (o sinkOption) sinkOption(s *settings) { o(s) }
+func (o Partitioner) sinkOption(s *settings)        { o.apply(s) }
+func (o Partitioner) repartitionOption(s *settings) { o.apply(s) }
 
 // PartitionBy chooses the partition, 0 to n-1, instead of the key's hash. K and V are the topic's types.
-func PartitionBy[K, V any](f func(k K, v V, n int32) int32) SinkOption {
-	return sinkOption(func(o *settings) { o.partition = f })
+func PartitionBy[K, V any](f func(k K, v V, n int32) int32) Partitioner {
+	return Partitioner{func(o *settings) { o.partition = f }}
 }
 
 type processOption func(s *settings)
@@ -90,9 +138,11 @@ func Stores(specs ...state.Spec) ProcessOption {
 // settings are what the options of one call say.
 type settings struct {
 	topology.NodeSpec
-	start     Start
-	timestamp any
-	partition any
+	start           Start
+	timestamp       any
+	partition       any
+	idle            time.Duration
+	keepsPartitions bool
 }
 
 func newSettings(op string) settings {
@@ -102,20 +152,15 @@ func newSettings(op string) settings {
 // node makes the description of an operator's node. It must be called by the operator itself or one of its helpers: the position is that of
 // the first caller outside of this module's building packages.
 func node(op string, opts []Option) topology.NodeSpec {
-	s := newSettings(op)
-	for _, o := range opts {
-		if o != nil {
-			o.option(&s)
-		}
-	}
-	return s.NodeSpec
+	return gather(op, opts, Option.option).NodeSpec
 }
 
-func sinkNode(op string, opts []SinkOption) settings {
+// gather makes the settings of a call from its options, of one of the interfaces above.
+func gather[O any](op string, opts []O, apply func(O, *settings)) settings {
 	s := newSettings(op)
 	for _, o := range opts {
-		if o != nil {
-			o.sinkOption(&s)
+		if any(o) != nil {
+			apply(o, &s)
 		}
 	}
 	return s

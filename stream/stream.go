@@ -24,8 +24,12 @@ func with[K, V, V2 any](s Stream[K, V], port topology.Port[K, V2]) Stream[K, V2]
 }
 
 // rekeyed is the stream behind an operator that may change the key.
-func rekeyed[K, V, K2, V2 any](s Stream[K, V], spec topology.NodeSpec, port topology.Port[K2, V2]) Stream[K2, V2] {
-	return Stream[K2, V2]{b: s.b, port: port, nulls: topology.NilCheck[V2]() != nil, rekey: &rekey{spec.Op, spec.Pos}}
+func rekeyed[K, V, K2, V2 any](s Stream[K, V], o settings, port topology.Port[K2, V2]) Stream[K2, V2] {
+	out := Stream[K2, V2]{b: s.b, port: port, nulls: topology.NilCheck[V2]() != nil, rekey: s.rekey}
+	if !o.keepsPartitions {
+		out.rekey = &rekey{o.Op, o.Pos}
+	}
+	return out
 }
 
 // same is the stream behind an operator that keeps keys and values.
@@ -42,13 +46,27 @@ func (s Stream[K, V]) ok() bool { return s.b != nil }
 //
 // Key, Time: kept, headers too. State: the topic <application>-<name>-repartition, purged behind its readers. Errors: what cannot be encoded meets
 // the policy. Nulls: tombstones pass; records without a key are dropped, counted, unless a left join downstream has a use for them.
-func (s Stream[K, V]) Repartition(via Repartition[K, V], opts ...Option) Stream[K, V] {
+func (s Stream[K, V]) Repartition(via Repartition[K, V], opts ...RepartitionOption) Stream[K, V] {
 	if !s.ok() {
 		return s
 	}
-	spec := node("repartition", opts)
+	return s.repartition(gather("repartition", opts, RepartitionOption.repartitionOption), via)
+}
+
+func (s Stream[K, V]) repartition(o settings, via Repartition[K, V]) Stream[K, V] {
 	s.rekey = nil
-	return s.same(s.port.Through(via, spec))
+	return s.same(s.port.Through(via, topology.RepartitionSpec[K, V]{
+		NodeSpec: o.NodeSpec, Idle: o.idle, Partition: partitioner[K, V](s.b, &o),
+	}))
+}
+
+// partitioner is the function of PartitionBy, nil without one.
+func partitioner[K, V any](b *Builder, s *settings) func(*Record[K, V], int32) int32 {
+	f := typed[func(K, V, int32) int32](b, s, "PartitionBy", s.partition)
+	if f == nil {
+		return nil
+	}
+	return func(r *Record[K, V], n int32) int32 { return f(r.Key, r.Value, n) }
 }
 
 // To writes the stream to a topic, in the partition of the key's hash unless PartitionBy says otherwise.
@@ -57,7 +75,7 @@ func (s Stream[K, V]) Repartition(via Repartition[K, V], opts ...Option) Stream[
 // null, and so is a value that a nullable serde takes for null; a record without a key goes to some partition.
 func (s Stream[K, V]) To(t Topic[K, V], opts ...SinkOption) {
 	if s.ok() {
-		sink(s.b, s.port, t, nil, sinkNode("to", opts))
+		sink(s.b, s.port, t, nil, gather("to", opts, SinkOption.sinkOption))
 	}
 }
 
@@ -66,16 +84,12 @@ func (s Stream[K, V]) To(t Topic[K, V], opts ...SinkOption) {
 // Key, Time, State, Errors, Nulls: as To; a topic that does not exist fails the record.
 func (s Stream[K, V]) ToDynamic(f func(K, V) string, format Topic[K, V], opts ...SinkOption) {
 	if s.ok() {
-		sink(s.b, s.port, format, func(r *Record[K, V]) string { return f(r.Key, r.Value) }, sinkNode("to-dynamic", opts))
+		sink(s.b, s.port, format, func(r *Record[K, V]) string { return f(r.Key, r.Value) }, gather("to-dynamic", opts, SinkOption.sinkOption))
 	}
 }
 
 func sink[K, V any](b *Builder, port topology.Port[K, V], t Topic[K, V], choose func(*Record[K, V]) string, s settings) {
-	spec := topology.SinkSpec[K, V]{NodeSpec: s.NodeSpec, Topic: choose}
-	if f := typed[func(K, V, int32) int32](b, &s, "PartitionBy", s.partition); f != nil {
-		spec.Partition = func(r *Record[K, V], n int32) int32 { return f(r.Key, r.Value, n) }
-	}
-	port.Sink(t, spec)
+	port.Sink(t, topology.SinkSpec[K, V]{NodeSpec: s.NodeSpec, Topic: choose, Partition: partitioner[K, V](b, &s)})
 }
 
 // Merge joins the streams into one. There is no order between them.
@@ -104,11 +118,11 @@ func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 //
 // Key: the stream must be partitioned by it. Time: that of the record. State: st. Errors: none. Nulls: a null value deletes the row; a record without
 // a key is dropped, counted.
-func (s Stream[K, V]) ToTable(st state.KeyValueSpec[K, V], opts ...Option) Table[K, V] {
+func (s Stream[K, V]) ToTable(st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
 	if !s.ok() {
 		return Table[K, V]{}
 	}
-	spec := node("to-table", opts)
+	spec := gather("to-table", opts, TableOption.tableOption).NodeSpec
 	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
 	return materialize(s.b, s.port, spec, st)
 }
@@ -124,18 +138,8 @@ func (s Stream[K, V]) Process[K2, V2 any](
 	if !s.ok() {
 		return Stream[K2, V2]{}
 	}
-	spec := processNode("process", opts)
-	return rekeyed(s, spec, s.port.Process(spec, setup))
-}
-
-func processNode(op string, opts []ProcessOption) topology.NodeSpec {
-	s := newSettings(op)
-	for _, o := range opts {
-		if o != nil {
-			o.processOption(&s)
-		}
-	}
-	return s.NodeSpec
+	o := gather("process", opts, ProcessOption.processOption)
+	return rekeyed(s, o, s.port.Process(o.NodeSpec, setup))
 }
 
 // A ValueNode is what the set-up of ProcessValues gets: as a Node, but what it forwards keeps the key, time and headers of the record in
@@ -176,7 +180,7 @@ func (s Stream[K, V]) ProcessValues[V2 any](
 	if !s.ok() {
 		return Stream[K, V2]{}
 	}
-	spec := processNode("process-values", opts)
+	spec := gather("process-values", opts, ProcessOption.processOption).NodeSpec
 	port := s.port.Process(spec, func(n *Node[K, V2]) (func(context.Context, Record[K, V]) error, error) {
 		vn := &ValueNode[K, V2]{n: n}
 		f, err := setup(vn)

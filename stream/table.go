@@ -27,7 +27,9 @@ type tableNode[K, V any] struct {
 	// old tells that changes must carry old values. wantOld asks the node's parents for what that takes.
 	old     bool
 	wantOld func()
-	// read makes the function that looks a row up; stores are what it reads. They are used where the table has no store.
+	// versioned tells that changes may be of the past, and that rows have a history.
+	versioned bool
+	// read makes the function that looks a row up; stores are what it reads. They are used where the table has no store of the key-value kind.
 	read   func(c *topology.NodeContext) (lookup[K, V], error)
 	stores func() []state.Spec
 }

@@ -48,7 +48,7 @@ func (t WindowedTable[K, V]) To(topic Topic[Windowed[K], V], opts ...SinkOption)
 	if t.b == nil {
 		return
 	}
-	s := sinkNode("to", opts)
+	s := gather("to", opts, SinkOption.sinkOption)
 	port := toStream(t.t.port, topology.NodeSpec{Op: "to-stream", Pos: s.Pos}, func(k Windowed[K]) Windowed[K] { return k })
 	sink(t.b, port, topic, nil, s)
 }

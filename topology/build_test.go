@@ -61,15 +61,15 @@ func TestBuild_FindsFaults(t *testing.T) {
 			write(read(b, text("in")), topology.NewTopic[string, string]("out", serde.String(), nil))
 		}, []string{`topic "out" has no serde`}},
 		{"a repartition's name", func(b *topology.Builder) {
-			read(b, text("in")).Through(rekey("-r"), node("repartition", "r"))
+			read(b, text("in")).Through(rekey("-r"), via("repartition", "r"))
 		}, []string{`repartition name "-r"`}},
 		{"a negative number of partitions", func(b *topology.Builder) {
-			read(b, text("in")).Through(rekey("r").Partitions(-2), node("repartition", "r"))
+			read(b, text("in")).Through(rekey("r").Partitions(-2), via("repartition", "r"))
 		}, []string{`repartition "r": -2 partitions`}},
 		{"a repartition used twice", func(b *topology.Builder) {
 			p := read(b, text("in"))
-			p.Through(rekey("r"), topology.NodeSpec{Pos: "first.go:1"})
-			p.Through(rekey("r"), topology.NodeSpec{Pos: "second.go:2"})
+			p.Through(rekey("r"), topology.RepartitionSpec[string, string]{NodeSpec: topology.NodeSpec{Pos: "first.go:1"}})
+			p.Through(rekey("r"), topology.RepartitionSpec[string, string]{NodeSpec: topology.NodeSpec{Pos: "second.go:2"}})
 		}, []string{`second.go:2: repartition-source "r": the repartition is used already at first.go:1`}},
 		{"a store's name", func(b *topology.Builder) {
 			pass(read(b, text("in")), node("map", "m", state.KeyValue("a b", serde.String(), serde.String())))
@@ -279,7 +279,7 @@ func TestBuild_WithstandsHandlesOfNoBuilder(t *testing.T) {
 		var p topology.Port[string, string]
 		p.AddStores(state.KeyValue("s", serde.String(), serde.String()))
 		write(pass(p, node("map", "m")), text("out"))
-		write(p.Through(rekey("r"), node("repartition", "r")), text("out"))
+		write(p.Through(rekey("r"), via("repartition", "r")), text("out"))
 		topology.Merge[string, string](node("merge", "all"))
 		require.Empty(t, p.Name())
 		require.Nil(t, p.Builder())
@@ -326,7 +326,7 @@ func TestDeadLetterSources_AreThereIfAnythingMaySend(t *testing.T) {
 			t.Parallel()
 			top := build(t, func(b *topology.Builder) {
 				b.OnError(tt.fallback)
-				p := pass(read(b, text("in")), tt.node).Through(rekey("r"), node("repartition", ""))
+				p := pass(read(b, text("in")), tt.node).Through(rekey("r"), via("repartition", ""))
 				write(p, text("out"))
 				read(b, text("other"))
 			})

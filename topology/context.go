@@ -18,9 +18,10 @@ type NodeContext struct {
 	ctx    context.Context
 	skip   *state.Counter
 
-	timers int
-	wired  bool
-	starts []func() // of the timers that the set-up asked for
+	timers  int
+	wired   bool
+	starts  []func() // of the timers that the set-up asked for
+	advance []func(now int64) error
 }
 
 func newNodeContext(h Host, n *node) *NodeContext {
@@ -115,11 +116,7 @@ func (c *NodeContext) every(clock ClockType, d time.Duration, f func(now time.Ti
 	name := fmt.Sprintf("%s/%d", c.node.name, c.timers)
 	start := func() {
 		c.host.Schedule(name, clock, d, func(now time.Time) error {
-			c.Enter()
-			if err := f(now); err != nil {
-				return c.Fail(err)
-			}
-			return nil
+			return c.run(func() error { return f(now) })
 		})
 	}
 	if !c.wired {
@@ -127,6 +124,27 @@ func (c *NodeContext) every(clock ClockType, d time.Duration, f func(now time.Ti
 		return nil
 	}
 	start()
+	return nil
+}
+
+// OnCommit, in wiring, has f called before each commit: an operator that holds results back sends them then. Nodes come in the order of the
+// graph: those upstream first. A failure fails the task: there is no record to set aside.
+func (c *NodeContext) OnCommit(f func() error) {
+	c.starts = append(c.starts, func() { c.host.OnCommit(func() error { return c.run(f) }) })
+}
+
+// OnAdvance, in wiring, has f called when an input upstream has been quiet for the time that its IdleAfter says: the operator's clock is to go
+// on to now, in Unix milliseconds, with all that follows from it. A failure fails the task.
+func (c *NodeContext) OnAdvance(f func(now int64) error) {
+	c.advance = append(c.advance, func(now int64) error { return c.run(func() error { return f(now) }) })
+}
+
+// run calls code of the node that no record has caused.
+func (c *NodeContext) run(f func() error) error {
+	c.Enter()
+	if err := f(); err != nil {
+		return c.Fail(err)
+	}
 	return nil
 }
 

@@ -86,7 +86,7 @@ func TestDescription_KeepsARepartitionApartFromATopicOfItsName(t *testing.T) {
 	t.Parallel()
 	d := build(t, func(b *topology.Builder) {
 		p := b.Source(text("views"), topology.SourceSpec[string, string]{NodeSpec: node("stream", "in")})
-		write(p.Through(rekey("views"), node("repartition", "")), text("out"))
+		write(p.Through(rekey("views"), via("repartition", "")), text("out"))
 	}).Describe()
 	require.Len(t, d.Reads, 1)
 	require.Len(t, d.Repartitions, 1)

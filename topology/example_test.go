@@ -14,7 +14,7 @@ func ExampleTopology_Describe() {
 	perCity := state.KeyValue("per-city", serde.String(), serde.Int64())
 
 	cities := b.Source(text("orders"), topology.SourceSpec[string, string]{NodeSpec: topology.NodeSpec{Op: "stream"}}).
-		Through(byCity, topology.NodeSpec{Op: "repartition"})
+		Through(byCity, topology.RepartitionSpec[string, string]{NodeSpec: topology.NodeSpec{Op: "repartition"}})
 	count(cities, "count", perCity).
 		Sink(counts, topology.SinkSpec[string, int64]{NodeSpec: topology.NodeSpec{Op: "to"}})
 

@@ -3,6 +3,7 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
@@ -50,6 +51,9 @@ type node struct {
 type sourceSettings struct {
 	start  StartFrom
 	custom bool // has a timestamp extractor
+	// idle is how long the input must be quiet for event time to go on without it; 0 is never.
+	idle    time.Duration
+	ownIdle bool // the program says so
 }
 
 // A StartFrom says where a source begins in a partition that has no committed offset.

@@ -37,6 +37,10 @@ func node(op, name string, stores ...state.Spec) topology.NodeSpec {
 	return topology.NodeSpec{Op: op, Name: name, Pos: name + ".go:1", Stores: stores}
 }
 
+func via(op, name string) topology.RepartitionSpec[string, string] {
+	return topology.RepartitionSpec[string, string]{NodeSpec: node(op, name)}
+}
+
 func read[K, V any](b *topology.Builder, t topology.Topic[K, V]) topology.Port[K, V] {
 	return b.Source(t, topology.SourceSpec[K, V]{NodeSpec: topology.NodeSpec{Op: "stream", Pos: t.Name() + ".go:1"}})
 }
@@ -110,7 +114,7 @@ func counted(b *topology.Builder) {
 	b.OnError(dlq.Send())
 	r := topology.NewRepartition("by-city", serde.String(), serde.JSON[order]()).Partitions(12)
 	p := pass(read(b, orders), node("select-key", "city"))
-	p = p.Through(r, node("repartition", "by-city"))
+	p = p.Through(r, topology.RepartitionSpec[string, order]{NodeSpec: node("repartition", "by-city")})
 	write(count(p, "per-city", state.KeyValue("per-city", serde.String(), serde.Int64())), counts)
 	recent := state.Window("recent", serde.String(), serde.Int64()).InMemory().Retention(90 * time.Minute)
 	write(count(pass(p, node("window", "recent", recent)), "total", state.KeyValue("total", serde.String(), serde.Int64()).
@@ -121,7 +125,7 @@ func joined(b *topology.Builder) {
 	left := state.Window("left", serde.String(), serde.String()).Retention(time.Hour)
 	right := state.Window("right", serde.String(), serde.String()).Retention(time.Hour)
 	clicks := read(b, text("clicks"))
-	views := read(b, text("views")).Through(rekey("views-by-user"), node("repartition", "views-by-user"))
+	views := read(b, text("views")).Through(rekey("views-by-user"), via("repartition", "views-by-user"))
 	b.Copartition("join", "join.go:1", clicks, views)
 	p := topology.Merge(node("join", "join"),
 		pass(clicks, node("join-left", "join-left", left, right)), pass(views, node("join-right", "join-right", right, left)))

@@ -25,6 +25,8 @@ const (
 type Host interface {
 	// Application is the application's id.
 	Application() string
+	// Partition is the number of the partition that the task reads of each of its topics.
+	Partition() int32
 	// Context is handed to user functions. It ends when the task must stop.
 	Context() context.Context
 	// Metadata describes the record in process.
@@ -46,6 +48,11 @@ type Host interface {
 	Schedule(name string, clock ClockType, every time.Duration, f func(now time.Time) error)
 	// Now reads a clock; ok is false for a stream time that is not known yet.
 	Now(clock ClockType) (now time.Time, ok bool)
+	// OnCommit has f called before each commit, in the order of these calls: what an operator still holds back goes down the graph.
+	OnCommit(f func() error)
+	// OnIdle has advance called when the input of that topic has been quiet for the time: event time goes on as the wall clock does. now is
+	// that time, in Unix milliseconds.
+	OnIdle(topic string, after time.Duration, advance func(now int64) error)
 	// RequestCommit asks for a commit soon.
 	RequestCommit()
 

@@ -39,10 +39,15 @@ func (h *host) Arena() *arena.Arena                      { return &h.arena }
 func (h *host) Store(string) (state.Store, error)        { return nil, nil }
 func (h *host) Clock(string) *state.Clock                { return state.NewClock(&h.journal) }
 func (h *host) Now(topology.ClockType) (time.Time, bool) { return time.UnixMilli(0), true }
+func (h *host) Partition() int32                         { return 0 }
 func (h *host) RequestCommit()                           {}
 func (h *host) Emit(o topology.Output) error             { h.outputs = append(h.outputs, o); return nil }
 func (h *host) Partitions(string) (int32, error)         { return 4, nil }
 func (h *host) Sticky(int32) int32                       { return 3 }
+
+func (h *host) OnCommit(func() error) {}
+
+func (h *host) OnIdle(string, time.Duration, func(int64) error) {}
 
 func (h *host) Schedule(string, topology.ClockType, time.Duration, func(time.Time) error) {}
 
@@ -85,7 +90,7 @@ func TestRepartition_CarriesNullKeysOnlyWhereANodeBelowWantsThem(t *testing.T) {
 		{"a child", func(p topology.Port[string, string]) { pass(p, wants) }, true},
 		{"a node further down", func(p topology.Port[string, string]) { pass(pass(p, node("map", "m")), wants) }, true},
 		{"a node behind another repartition", func(p topology.Port[string, string]) {
-			pass(p.Through(rekey("second"), node("repartition", "")), wants)
+			pass(p.Through(rekey("second"), via("repartition", "")), wants)
 		}, true},
 		{"a node behind a topic", func(p topology.Port[string, string]) {
 			write(p, text("out"))
@@ -96,7 +101,7 @@ func TestRepartition_CarriesNullKeysOnlyWhereANodeBelowWantsThem(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			t.Parallel()
 			top := build(t, func(b *topology.Builder) {
-				tt.program(read(b, text("in")).Through(rekey("first"), node("repartition", "")))
+				tt.program(read(b, text("in")).Through(rekey("first"), via("repartition", "")))
 			})
 			h := newHost(t)
 			h.send(t, top, "in-source", topology.Raw{Topic: "in", Value: []byte("v"), TimestampMs: 5})
@@ -127,7 +132,7 @@ func TestOriginHeader_CrossesARepartition(t *testing.T) {
 	t.Parallel()
 	top := build(t, func(b *topology.Builder) {
 		p := read(b, text("in"))
-		p.Through(rekey("r"), node("repartition", ""))
+		p.Through(rekey("r"), via("repartition", ""))
 		write(p, text("out"))
 	})
 	h := newHost(t)

@@ -42,7 +42,7 @@ func TestPlan_HasATaskForEachSubtopologyAndPartition(t *testing.T) {
 	t.Parallel()
 	p := plan(t, cluster{"orders": 2}, func(b *topology.Builder) {
 		in := read(b, text("orders"))
-		write(in.Through(rekey("by-city").Partitions(3), node("repartition", "r")), text("out"))
+		write(in.Through(rekey("by-city").Partitions(3), via("repartition", "r")), text("out"))
 	})
 	require.Equal(t, []topology.TaskPlan{
 		{ID: topology.TaskID{Subtopology: 0, Partition: 0}, Topics: []string{"orders"}},
@@ -110,37 +110,37 @@ func TestPlan_CountsThePartitionsOfARepartition(t *testing.T) {
 		want    int32
 	}{
 		{"that of its one source", func(b *topology.Builder) topology.Port[string, string] {
-			return read(b, text("two")).Through(rekey("r"), node("repartition", ""))
+			return read(b, text("two")).Through(rekey("r"), via("repartition", ""))
 		}, 2},
 		{"the largest of its sources", func(b *topology.Builder) topology.Port[string, string] {
 			m := topology.Merge(node("merge", "m"), read(b, text("two")), read(b, text("six")), read(b, text("four")))
-			return m.Through(rekey("r"), node("repartition", ""))
+			return m.Through(rekey("r"), via("repartition", ""))
 		}, 6},
 		{"the largest across another repartition", func(b *topology.Builder) topology.Port[string, string] {
-			first := read(b, text("six")).Through(rekey("first"), node("repartition", ""))
-			return topology.Merge(node("merge", "m"), first, read(b, text("two"))).Through(rekey("r"), node("repartition", ""))
+			first := read(b, text("six")).Through(rekey("first"), via("repartition", ""))
+			return topology.Merge(node("merge", "m"), first, read(b, text("two"))).Through(rekey("r"), via("repartition", ""))
 		}, 6},
 		{"a fixed number upstream", func(b *topology.Builder) topology.Port[string, string] {
-			first := read(b, text("six")).Through(rekey("first").Partitions(3), node("repartition", ""))
-			return first.Through(rekey("r"), node("repartition", ""))
+			first := read(b, text("six")).Through(rekey("first").Partitions(3), via("repartition", ""))
+			return first.Through(rekey("r"), via("repartition", ""))
 		}, 3},
 		{"a number of its own", func(b *topology.Builder) topology.Port[string, string] {
-			return read(b, text("two")).Through(rekey("r").Partitions(9), node("repartition", ""))
+			return read(b, text("two")).Through(rekey("r").Partitions(9), via("repartition", ""))
 		}, 9},
 		{"the topic it is joined with, though smaller", func(b *topology.Builder) topology.Port[string, string] {
-			p := read(b, text("six")).Through(rekey("r"), node("repartition", ""))
+			p := read(b, text("six")).Through(rekey("r"), via("repartition", ""))
 			b.Copartition("join", "join.go:1", p, read(b, text("two")))
 			return p
 		}, 2},
 		{"a fixed repartition it is joined with", func(b *topology.Builder) topology.Port[string, string] {
-			p := read(b, text("six")).Through(rekey("r"), node("repartition", ""))
-			other := read(b, text("two")).Through(rekey("other").Partitions(5), node("repartition", ""))
+			p := read(b, text("six")).Through(rekey("r"), via("repartition", ""))
+			other := read(b, text("two")).Through(rekey("other").Partitions(5), via("repartition", ""))
 			b.Copartition("join", "join.go:1", p, other)
 			return p
 		}, 5},
 		{"the larger of two that are joined", func(b *topology.Builder) topology.Port[string, string] {
-			p := read(b, text("two")).Through(rekey("r"), node("repartition", ""))
-			b.Copartition("join", "join.go:1", p, read(b, text("six")).Through(rekey("other"), node("repartition", "")))
+			p := read(b, text("two")).Through(rekey("r"), via("repartition", ""))
+			b.Copartition("join", "join.go:1", p, read(b, text("six")).Through(rekey("other"), via("repartition", "")))
 			return p
 		}, 6},
 	}
@@ -172,7 +172,7 @@ func TestPlan_NamesTheJoinsWhoseTopicsAreUnequal(t *testing.T) {
 	t.Parallel()
 	top := build(t, func(b *topology.Builder) {
 		one, two, three := read(b, text("one")), read(b, text("two")), read(b, text("three"))
-		fixed := one.Through(rekey("fixed").Partitions(7), node("repartition", ""))
+		fixed := one.Through(rekey("fixed").Partitions(7), via("repartition", ""))
 		b.Copartition("join", "first.go:10", one, two)
 		b.Copartition("left-join", "second.go:20", two, three)
 		b.Copartition("join-table", "third.go:30", fixed, two)
@@ -228,7 +228,7 @@ func TestSubtopologies_AreConnectedByEdges(t *testing.T) {
 		write(read(b, text("a")), text("a-out"))
 		x, y := read(b, text("x")), read(b, text("y"))
 		topology.Merge(node("merge", "m"), x, y)
-		write(y.Through(rekey("r"), node("repartition", "")), text("r-out"))
+		write(y.Through(rekey("r"), via("repartition", "")), text("r-out"))
 	})
 	require.Equal(t, [][]string{{"a"}, {"x", "y"}, {"shop-r-repartition"}}, sourceNames(top))
 }

@@ -42,6 +42,8 @@ type Change[V any] struct {
 	New, Old V
 	// HasNew is false for a delete. HasOld is false where there was no row, or where nobody downstream asked for old values.
 	HasNew, HasOld bool
+	// Superseded tells, of a versioned table, that a later version of the row is known already: the update is of the past.
+	Superseded bool
 }
 
 // A Processor is the receiving end of an edge, in one task. Process returns a *dlq.Failure where a user function failed and

@@ -16,7 +16,7 @@ func TestDiamonds(t *testing.T) {
 		for i := range 26 {
 			p = topology.Merge(node("merge", fmt.Sprint("m", i)), pass(p, node("a", fmt.Sprint("a", i))), pass(p, node("b", fmt.Sprint("b", i))))
 		}
-		p.Through(rekey("r"), node("r", ""))
+		p.Through(rekey("r"), via("r", ""))
 		write(p, text("out"))
 		b.Copartition("join", "j", p, read(b, text("other")))
 	})
@@ -26,8 +26,8 @@ func TestDiamonds(t *testing.T) {
 
 func TestTransitive(t *testing.T) {
 	p := plan(t, cluster{"four": 4, "two": 2, "eight": 8}, func(b *topology.Builder) {
-		a := read(b, text("eight")).Through(rekey("a"), node("r", ""))
-		d := read(b, text("two")).Through(rekey("d"), node("r", ""))
+		a := read(b, text("eight")).Through(rekey("a"), via("r", ""))
+		d := read(b, text("two")).Through(rekey("d"), via("r", ""))
 		b.Copartition("join", "1", d, read(b, text("four")))
 		b.Copartition("join", "2", d, a)
 	})

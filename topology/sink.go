@@ -15,6 +15,8 @@ type SinkSpec[K, V any] struct {
 	// Partition chooses the partition of a record out of n; nil means by the hash of the key that Kafka's own producers use, and for
 	// null keys the same one for a while.
 	Partition func(r *Record[K, V], n int32) int32
+	// Multicast chooses any number of partitions of a record out of n, and wins over Partition. None drops the record, counted.
+	Multicast func(r *Record[K, V], n int32) []int32
 	// Topic chooses the topic by record; nil means the sink's own.
 	Topic func(r *Record[K, V]) string
 }
@@ -62,16 +64,19 @@ type sink[K, V any] struct {
 	internal  bool
 	choose    func(r *Record[K, V]) string
 	partition func(r *Record[K, V], n int32) int32
+	multicast func(r *Record[K, V], n int32) []int32
 	key       serde.Serde[K]
 	value     serde.Serde[V]
 	nullKey   serde.NullSerde[K]
 	nullVal   serde.NullSerde[V]
 	keyPart   serde.Partitioned
 	dropNull  *state.Counter // of records without a key, where a repartition has no use for them
+	dropNone  *state.Counter // of records that multicast has no partition for
 }
 
 func newSink[K, V any](c *NodeContext, n *node, t Topic[K, V], s SinkSpec[K, V]) (*sink[K, V], error) {
-	out := &sink[K, V]{nc: c, host: c.host, topic: n.topic.name, internal: n.topic.internal, choose: s.Topic, partition: s.Partition}
+	out := &sink[K, V]{nc: c, host: c.host, topic: n.topic.name, internal: n.topic.internal, choose: s.Topic, partition: s.Partition,
+		multicast: s.Multicast, dropNone: c.Drops("no-partition")}
 	if n.topic.internal {
 		out.topic = RepartitionTopic(c.host.Application(), n.topic.name)
 		if !n.passNullKeys {
@@ -108,17 +113,45 @@ func (s *sink[K, V]) Process(r *Record[K, V]) error {
 			return s.nc.Fail(fmt.Errorf("topic name %q: use 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'", topic))
 		}
 	}
-	p, err := s.place(topic, key, r)
-	if err != nil {
-		return err
-	}
 	headers := r.Headers
 	if s.internal {
 		headers = withOrigin(s.host.Metadata(), headers)
 	}
-	err = s.host.Emit(Output{Topic: topic, Partition: p, Key: key, Value: value, Timestamp: r.Timestamp, Headers: headers})
+	o := Output{Topic: topic, Key: key, Value: value, Timestamp: r.Timestamp, Headers: headers}
+	if s.multicast != nil {
+		return s.cast(o, r)
+	}
+	if o.Partition, err = s.place(topic, key, r); err != nil {
+		return err
+	}
+	return s.emit(o)
+}
+
+func (s *sink[K, V]) emit(o Output) error {
+	if err := s.host.Emit(o); err != nil {
+		return s.nc.FailAt(dlq.Encode, fmt.Errorf("write to topic %q: %w", o.Topic, err))
+	}
+	return nil
+}
+
+// cast writes the record to each partition that multicast chooses.
+func (s *sink[K, V]) cast(o Output, r *Record[K, V]) error {
+	n, err := s.host.Partitions(o.Topic)
 	if err != nil {
-		return s.nc.FailAt(dlq.Encode, fmt.Errorf("write to topic %q: %w", topic, err))
+		return s.nc.Fail(fmt.Errorf("write to topic %q: %w", o.Topic, err))
+	}
+	to := s.multicast(r, n)
+	if len(to) == 0 {
+		s.dropNone.Add(1)
+	}
+	for _, p := range to {
+		if p < 0 || p >= n {
+			return s.nc.Fail(fmt.Errorf("partition %d of topic %q: Multicast must return some of 0 to %d", p, o.Topic, n-1))
+		}
+		o.Partition = p
+		if err := s.emit(o); err != nil {
+			return err
+		}
 	}
 	return nil
 }

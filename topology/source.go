@@ -41,6 +41,18 @@ type SourceSpec[K, V any] struct {
 	// Timestamp extracts the event time; nil means the record's own, which is also that of a tombstone that the serde
 	// has no value for.
 	Timestamp func(K, V) time.Time
+	// Idle is how long the input must be quiet, in wall time, for the event time of the operators behind it to go on with the wall clock. 0 is never:
+	// event time moves with records only. Repartition topics downstream inherit it.
+	Idle time.Duration
+}
+
+// A RepartitionSpec says what the way through a repartition topic is beyond its topic.
+type RepartitionSpec[K, V any] struct {
+	NodeSpec
+	// Partition chooses the partition of a record out of n: see SinkSpec.
+	Partition func(r *Record[K, V], n int32) int32
+	// Idle is that of the source: see SourceSpec.
+	Idle time.Duration
 }
 
 // Source adds a node that reads a topic. Two sources of the same topic and types are one node.
@@ -50,13 +62,14 @@ func (b *Builder) Source[K, V any](t Topic[K, V], s SourceSpec[K, V]) Port[K, V]
 
 // Through writes the port's records to a repartition topic and reads them from there, in another subtopology, where each key
 // is in its partition. Headers and timestamps are kept.
-func (p Port[K, V]) Through(r Repartition[K, V], s NodeSpec) Port[K, V] {
+func (p Port[K, V]) Through(r Repartition[K, V], s RepartitionSpec[K, V]) Port[K, V] {
 	if p.b == nil {
 		return Port[K, V]{}
 	}
-	sink := p.sink(r.topic, SinkSpec[K, V]{NodeSpec: NodeSpec{Op: "repartition-sink", Name: r.topic.name + "-sink", Pos: s.Pos, Policy: s.Policy}})
+	sink := p.sink(r.topic, SinkSpec[K, V]{Partition: s.Partition,
+		NodeSpec: NodeSpec{Op: "repartition-sink", Name: r.topic.name + "-sink", Pos: s.Pos, Policy: s.Policy}})
 	sink.topic = r.info()
-	return source(p.b, r.info(), r.topic, SourceSpec[K, V]{NodeSpec: NodeSpec{
+	return source(p.b, r.info(), r.topic, SourceSpec[K, V]{Idle: s.Idle, NodeSpec: NodeSpec{
 		Op: "repartition-source", Name: r.topic.name + "-source", Pos: s.Pos, Policy: s.Policy}})
 }
 
@@ -68,7 +81,7 @@ func source[K, V any](b *Builder, info topicInfo, t Topic[K, V], s SourceSpec[K,
 		case n.topic.keyType != info.keyType || n.topic.valueType != info.valueType:
 			b.Report(s.Op, info.name, s.Pos, fmt.Errorf("the topic is read at %s as %s and %s: read it once, with one pair of types",
 				n.pos, n.topic.keyType, n.topic.valueType))
-		case s.Start != n.source.start || s.Timestamp != nil || n.source.custom:
+		case s.Start != n.source.start || s.Timestamp != nil || n.source.custom || s.Idle != n.source.idle:
 			b.Report(s.Op, info.name, s.Pos, fmt.Errorf("the topic is read at %s with other options: read it once and use that handle", n.pos))
 		}
 		return Port[K, V]{b, n}
@@ -77,7 +90,10 @@ func source[K, V any](b *Builder, info topicInfo, t Topic[K, V], s SourceSpec[K,
 		s.Name = info.name + "-source"
 	}
 	n := b.add(SourceNode, s.NodeSpec)
-	n.topic, n.source = info, &sourceSettings{start: s.Start, custom: s.Timestamp != nil}
+	n.topic, n.source = info, &sourceSettings{start: s.Start, custom: s.Timestamp != nil, idle: s.Idle, ownIdle: s.Idle > 0}
+	if s.Idle < 0 || s.Idle > 0 && s.Idle < time.Millisecond {
+		b.Report(s.Op, info.name, s.Pos, fmt.Errorf("idle after %v: use a millisecond at least", s.Idle))
+	}
 	if err := info.validate(); err != nil {
 		b.Report(s.Op, info.name, s.Pos, err)
 	}

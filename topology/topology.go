@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"time"
 
 	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
@@ -43,6 +44,7 @@ func (b *Builder) Build() (*Topology, error) {
 	t := &Topology{nodes: b.nodes, groups: b.groups, fallback: b.fallback}
 	t.connect()
 	t.markNullKeys()
+	t.markIdle()
 	b.checkStores()
 	if len(b.errs) == 0 {
 		for _, s := range t.subs {
@@ -223,6 +225,26 @@ func (t *Topology) markNullKeys() {
 	for _, n := range t.nodes {
 		if n.kind == SinkNode && n.topic.internal {
 			n.passNullKeys = slices.ContainsFunc(t.below(n), func(m *node) bool { return m.nullKeys })
+		}
+	}
+}
+
+// markIdle lets repartition topics inherit the idle time of the sources that feed them: the longest, where they have none of their own.
+func (t *Topology) markIdle() {
+	for range t.subs { // a chain of repartitions is no longer than that
+		for _, n := range t.nodes {
+			if n.kind != SinkNode || !n.topic.internal {
+				continue
+			}
+			idle := time.Duration(0)
+			for _, src := range sources(n) {
+				idle = max(idle, src.source.idle)
+			}
+			for _, src := range t.after(n) {
+				if !src.source.ownIdle {
+					src.source.idle = max(src.source.idle, idle)
+				}
+			}
 		}
 	}
 }

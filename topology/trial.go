@@ -45,6 +45,7 @@ func newTrialHost(s *Subtopology) (*trialHost, error) {
 }
 
 func (h *trialHost) Application() string                   { return "trial" }
+func (h *trialHost) Partition() int32                      { return 0 }
 func (h *trialHost) Context() context.Context              { return h.ctx }
 func (h *trialHost) Metadata() *Metadata                   { return &h.meta }
 func (h *trialHost) Cursor() *Cursor                       { return &h.cursor }
@@ -56,6 +57,10 @@ func (h *trialHost) RequestCommit()                        {}
 func (h *trialHost) Emit(Output) error                     { return nil }
 func (h *trialHost) Partitions(string) (int32, error)      { return 1, nil }
 func (h *trialHost) Sticky(int32) int32                    { return 0 }
+
+func (h *trialHost) OnCommit(func() error) {}
+
+func (h *trialHost) OnIdle(string, time.Duration, func(int64) error) {}
 
 func (h *trialHost) Schedule(string, ClockType, time.Duration, func(time.Time) error) {}
 

@@ -33,7 +33,46 @@ func (t *Topology) Wire(h Host, subs ...*Subtopology) ([]SourceInput, error) {
 	for _, c := range contexts {
 		c.start()
 	}
+	for _, c := range contexts {
+		if c.node.kind == SourceNode && c.node.source.idle > 0 {
+			c.watch(contexts)
+		}
+	}
 	return inputs, nil
+}
+
+// watch lets the operators below a source go on when its input is quiet.
+func (c *NodeContext) watch(contexts []*NodeContext) {
+	var below []func(now int64) error
+	for _, n := range downstream(c.node) {
+		for _, o := range contexts {
+			if o.node == n {
+				below = append(below, o.advance...)
+			}
+		}
+	}
+	c.host.OnIdle(c.node.fullTopic(c.host.Application()), c.node.source.idle, func(now int64) error {
+		for _, f := range below {
+			if err := f(now); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// downstream are the nodes below n in its subtopology, in the order of their ids: parents come first.
+func downstream(n *node) []*node {
+	out := []*node{n}
+	for i := 0; i < len(out); i++ {
+		for _, c := range out[i].children {
+			if !slices.Contains(out, c) {
+				out = append(out, c)
+			}
+		}
+	}
+	slices.SortFunc(out, func(a, b *node) int { return a.id - b.id })
+	return out
 }
 
 // wire goes from the sinks up: parents have smaller ids than their children.

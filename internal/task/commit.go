@@ -51,6 +51,9 @@ func (t *Task) Prepare() (c *Commit, err error) {
 	if t.broken != nil {
 		return nil, t.broken
 	}
+	if err := t.sendHeld(); err != nil {
+		return nil, err
+	}
 	c = &Commit{db: t.cfg.DB.Begin(), Effects: t.produced}
 	var log topology.Output
 	produce := func(key, value []byte, ts int64) error {

@@ -19,6 +19,9 @@ func (t *Task) Application() string { return t.cfg.Application }
 // Context implements topology.Host.
 func (t *Task) Context() context.Context { return t.ctx }
 
+// Partition implements topology.Host.
+func (t *Task) Partition() int32 { return t.cfg.ID.Partition }
+
 // Metadata implements topology.Host.
 func (t *Task) Metadata() *topology.Metadata { return &t.meta }
 

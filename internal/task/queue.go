@@ -9,6 +9,7 @@ import (
 // A queue holds the records of one input partition that are fetched and not done. Only the head is decoded.
 type queue struct {
 	in   topology.SourceInput
+	idle *idle // nil for an input that is never idle
 	raws []topology.Raw
 	head int
 

@@ -21,6 +21,9 @@ func (t *Task) Step(now time.Time) (bool, error) {
 	raw := q.front()
 	t.describe(q, raw, q.in.Timestamp())
 	t.streamTime.Advance(q.in.Timestamp().UnixMilli())
+	if q.idle != nil {
+		q.idle.took(q.in.Timestamp().UnixMilli(), now)
+	}
 	if err := t.guard(q.in.Process); err != nil {
 		err = t.failed(q, err, now)
 		t.enqueue(q)

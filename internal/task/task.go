@@ -62,6 +62,8 @@ type Task struct {
 	order   queueHeap
 
 	streamTimers, wallTimers timerHeap
+	onCommit                 []func() error
+	idles                    map[string]*idle // by topic
 
 	head     topology.Raw // what is being decoded
 	meta     topology.Metadata
@@ -145,7 +147,8 @@ func (t *Task) Start(positions map[string]int64, clocks []byte) error {
 }
 
 func (t *Task) wire(positions map[string]int64) (err error) {
-	t.streamTimers, t.wallTimers, t.queues, t.waiting, t.order = nil, nil, nil, nil, nil
+	t.streamTimers, t.wallTimers, t.queues, t.waiting, t.order, t.onCommit = nil, nil, nil, nil, nil, nil
+	t.idles = map[string]*idle{}
 	clear(t.byTopic)
 	defer func() {
 		if v := recover(); v != nil {
@@ -162,7 +165,7 @@ func (t *Task) wire(positions map[string]int64) (err error) {
 		if !ok {
 			continue
 		}
-		q := &queue{in: in, position: pos, committed: pos, fetched: pos, end: pos}
+		q := &queue{in: in, idle: t.idles[in.Topic], position: pos, committed: pos, fetched: pos, end: pos}
 		t.queues = append(t.queues, q)
 		t.byTopic[in.Topic] = q
 	}

@@ -37,7 +37,16 @@ func (t *Task) timersOf(clock topology.ClockType) *timerHeap {
 }
 
 // Tick runs the timers of wall time that are due.
-func (t *Task) Tick(now time.Time) error { return t.punctuate(topology.WallTime, now) }
+func (t *Task) Tick(now time.Time) error {
+	before := t.streamTime.Now()
+	if err := t.punctuate(topology.WallTime, now); err != nil {
+		return err
+	}
+	if t.streamTime.Now() == before {
+		return nil
+	}
+	return t.punctuate(topology.StreamTime, time.UnixMilli(t.streamTime.Now()).UTC()) // an idle input has moved it
+}
 
 // NextTimer is the time at which the next timer of wall time is due; ok is false if there is none.
 func (t *Task) NextTimer() (at time.Time, ok bool) {
@@ -63,18 +72,42 @@ func (t *Task) punctuate(clock topology.ClockType, now time.Time) error {
 }
 
 func (t *Task) fire(tm *timer, now time.Time) error {
-	t.meta = noMetadata()
-	t.meta.Timestamp, t.meta.Origin = now, t.origin
+	t.orphan(now)
 	target, ms := tm.next.Now(), now.UnixMilli()
 	tm.next.Set(target + ((ms-target)/tm.everyMs+1)*tm.everyMs)
-	if err := t.guard(func() error { return tm.f(now) }); err != nil {
+	return t.alone("timer", func() error { return tm.f(now) })
+}
+
+// orphan fills the metadata for code that no record has caused.
+func (t *Task) orphan(now time.Time) {
+	t.meta = noMetadata()
+	t.meta.Timestamp, t.meta.Origin = now, t.origin
+}
+
+// alone runs code that no record has caused: what it does is all or nothing, and its failure fails the task.
+func (t *Task) alone(what string, f func() error) error {
+	if err := t.guard(f); err != nil {
 		t.undo()
 		if fault, ok := isFault(err); ok {
 			err = &fault.Failure
 		}
-		return t.errorf("timer: %w", err)
+		return t.errorf("%s: %w", what, err)
 	}
 	return t.done()
+}
+
+// OnCommit implements topology.Host.
+func (t *Task) OnCommit(f func() error) { t.onCommit = append(t.onCommit, f) }
+
+// sendHeld lets operators send what they hold back until a commit.
+func (t *Task) sendHeld() error {
+	for _, f := range t.onCommit {
+		t.orphan(time.UnixMilli(max(t.streamTime.Now(), 0)).UTC())
+		if err := t.alone("commit", f); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // timerHeap orders the timers of one clock by their targets. As in queueHeap, its mechanics are those of Java's PriorityQueue: timers
