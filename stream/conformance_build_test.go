@@ -89,6 +89,7 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	},
 
 	"aggregate":                 (*interpreter).aggregate,
+	"cogroup":                   (*interpreter).cogroup,
 	"window-aggregate tumbling": (*interpreter).windowAggregate,
 	"window-aggregate hopping":  (*interpreter).windowAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,

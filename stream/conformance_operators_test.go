@@ -91,6 +91,14 @@ func (in *interpreter) grouped(n *conformanceNode) stream.Grouped[text, text] {
 	return in.stream(n).GroupBy(firstOf, in.repartition())
 }
 
+// cogroup aggregates two streams by key.
+func (in *interpreter) cogroup(n *conformanceNode) {
+	second := *n
+	second.In = n.In[1:]
+	starred := func(_, v, a text) text { return textOf(show(a) + "*" + show(v)) }
+	in.tables[n.ID] = in.grouped(n).Cogroup(added).With(in.grouped(&second), starred).Aggregate(zeroText, in.keyValue())
+}
+
 func (in *interpreter) aggregate(n *conformanceNode) {
 	g := in.grouped(n)
 	switch n.Fn {

@@ -87,15 +87,23 @@ func aggregate[K, V, A any](
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
-	spec.Stores = append(spec.Stores, st)
 	t := &tableNode[K, A]{spec: spec, store: &st}
-	t.port = g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
+	t.port = attachAggregate(g, spec, t, init, add)
+	return Table[K, A]{b: g.b, t: t}
+}
+
+// attachAggregate adds the node that keeps t's rows, or one of several that do.
+func attachAggregate[K, V, A any](
+	g Grouped[K, V], spec topology.NodeSpec, t *tableNode[K, A], init func() A, add adder[K, V, A],
+) topology.Port[K, topology.Change[A]] {
+	st := *t.store
+	spec.Stores = append(spec.Stores, st)
+	return g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
 		return &aggregator[K, V, A]{
 			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()},
 			old: t.old, nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: next,
 		}, nil
 	})
-	return Table[K, A]{b: g.b, t: t}
 }
 
 // fold is the step that all aggregations share: one aggregate and one record become the next aggregate.
