@@ -91,6 +91,8 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"aggregate":                 (*interpreter).aggregate,
 	"window-aggregate tumbling": (*interpreter).windowAggregate,
 	"window-aggregate hopping":  (*interpreter).windowAggregate,
+	"window-aggregate sliding":  (*interpreter).slidingAggregate,
+	"window-aggregate session":  (*interpreter).sessionAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
 }
 
