@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"time"
@@ -18,6 +19,8 @@ const (
 	KindKeyValue Kind = "key-value"
 	// KindWindow is a store with one row per key and window start.
 	KindWindow Kind = "window"
+	// KindSession is a store with one row per key and session.
+	KindSession Kind = "session"
 	// KindJoinBuffer is a store of records in the order of their times, any number per key.
 	KindJoinBuffer Kind = "join-buffer"
 )
@@ -40,7 +43,8 @@ type Info struct {
 	InMemory bool
 	// Changelog tells whether a topic logs the store. Without one it starts empty on another machine, and in memory at every start.
 	Changelog bool
-	// Retention is how long a window store keeps a window, counted from its start in stream time. 0 for other kinds.
+	// Retention is how long a window store keeps a window, counted from its start in stream time, and a session store a session, counted from its
+	// end. 0 for other kinds.
 	Retention time.Duration
 	// Layout says how rows lie in the engine. It is local: changelogs do not depend on it.
 	Layout string
@@ -52,13 +56,16 @@ func (i Info) Validate() error {
 	if !durableName.MatchString(i.Name) {
 		errs = append(errs, fmt.Errorf("store name %q: use 1 to 200 of the characters a-z, A-Z, 0-9, '.', '_' and '-', a letter or digit first", i.Name))
 	}
-	if i.Kind == KindWindow && i.Retention <= 0 {
-		errs = append(errs, fmt.Errorf("window store %q: retention is %v: set it with Retention", i.Name, i.Retention))
+	if (i.Kind == KindWindow || i.Kind == KindSession) && i.Retention <= 0 {
+		errs = append(errs, fmt.Errorf("%s store %q: retention is %v: set it with Retention", i.Kind, i.Name, i.Retention))
 	}
 	return errors.Join(errs...)
 }
 
 var durableName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}$`)
+
+// Forever is the retention of a store whose rows never expire.
+const Forever = time.Duration(math.MaxInt64)
 
 // An Opener hands out the stores of one task by descriptor: a processor's node is one.
 type Opener interface {
@@ -72,7 +79,9 @@ type settings struct {
 	inMemory  bool
 	unlogged  bool
 	retention time.Duration
+	size      time.Duration
 	timeFirst bool
+	timeIndex bool
 }
 
 func (s settings) info(kind Kind, k, v reflect.Type) Info {
@@ -80,8 +89,11 @@ func (s settings) info(kind Kind, k, v reflect.Type) Info {
 		Name: s.name, Kind: kind, KeyType: k.String(), ValueType: v.String(),
 		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention, Layout: "key",
 	}
-	if kind == KindWindow {
+	switch kind {
+	case KindWindow:
 		i.Layout = s.layout().String()
+	case KindSession:
+		i.Layout = s.sessionLayout().String()
 	}
 	return i
 }

@@ -12,15 +12,30 @@ import (
 //	segment | key | start     the rows of a key lie together; segment = start / segmentMs
 //	start | key               time first: what closes together lies together
 //
-// In both, what expires together is a range.
+// In both, what expires together is a range. A store with a time index has its rows in the first form, in part 0 of its table, and in part 1 their
+// keys in the second form.
 type windowLayout struct {
 	timeFirst bool
+	timeIndex bool
 	segmentMs int64
 }
 
+const (
+	rowsPart  = 0
+	indexPart = 1
+)
+
 // layout is that of the descriptor's rows.
 func (s settings) layout() windowLayout {
-	return windowLayout{timeFirst: s.timeFirst, segmentMs: max(s.retention.Milliseconds()/2, 60_000)}
+	return windowLayout{timeFirst: s.timeFirst, timeIndex: s.timeIndex && !s.timeFirst, segmentMs: s.segmentMs()}
+}
+
+// segmentMs is the time that a segment of rows spans, which expire together.
+func (s settings) segmentMs() int64 { return max(s.retention.Milliseconds()/2, 60_000) }
+
+// byTime is the layout of the time index.
+func (l windowLayout) byTime() windowLayout {
+	return windowLayout{timeFirst: true, segmentMs: l.segmentMs}
 }
 
 // String names the layout, for the DB to notice that another was used before.
@@ -28,7 +43,11 @@ func (l windowLayout) String() string {
 	if l.timeFirst {
 		return "start, key"
 	}
-	return fmt.Sprintf("segment of %d ms, key, start", l.segmentMs)
+	form := fmt.Sprintf("segment of %d ms, key, start", l.segmentMs)
+	if l.timeIndex {
+		form += "; index of start, key"
+	}
+	return form
 }
 
 // lead is the number that a key with this start begins with.

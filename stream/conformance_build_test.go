@@ -92,6 +92,8 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"cogroup":                   (*interpreter).cogroup,
 	"window-aggregate tumbling": (*interpreter).windowAggregate,
 	"window-aggregate hopping":  (*interpreter).windowAggregate,
+	"window-aggregate sliding":  (*interpreter).slidingAggregate,
+	"window-aggregate session":  (*interpreter).sessionAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
 }
 

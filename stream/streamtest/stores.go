@@ -16,6 +16,12 @@ func Window[K, V any](d *Driver, spec state.WindowSpec[K, V], partition int32) *
 	return spec.Open(opener{d, partition})
 }
 
+// Session returns a session store's rows in the task of a partition: see KeyValue.
+func Session[K, V any](d *Driver, spec state.SessionSpec[K, V], partition int32) *state.SessionStore[K, V] {
+	d.tb.Helper()
+	return spec.Open(opener{d, partition})
+}
+
 type opener struct {
 	d         *Driver
 	partition int32
