@@ -18,6 +18,8 @@ const (
 	KindKeyValue Kind = "key-value"
 	// KindWindow is a store with one row per key and window start.
 	KindWindow Kind = "window"
+	// KindDuplicates is a store with any number of rows per key and start: see WindowSpec.Duplicates.
+	KindDuplicates Kind = "window-duplicates"
 	// KindJoinBuffer is a store of records in the order of their times, any number per key.
 	KindJoinBuffer Kind = "join-buffer"
 )
@@ -52,7 +54,7 @@ func (i Info) Validate() error {
 	if !durableName.MatchString(i.Name) {
 		errs = append(errs, fmt.Errorf("store name %q: use 1 to 200 of the characters a-z, A-Z, 0-9, '.', '_' and '-', a letter or digit first", i.Name))
 	}
-	if i.Kind == KindWindow && i.Retention <= 0 {
+	if i.Kind.windowed() && i.Retention <= 0 {
 		errs = append(errs, fmt.Errorf("window store %q: retention is %v: set it with Retention", i.Name, i.Retention))
 	}
 	return errors.Join(errs...)
@@ -73,6 +75,18 @@ type settings struct {
 	unlogged  bool
 	retention time.Duration
 	timeFirst bool
+	// duplicates makes a window store one of records.
+	duplicates bool
+}
+
+// windowed tells whether a store drops rows by age.
+func (k Kind) windowed() bool { return k == KindWindow || k == KindDuplicates }
+
+func (s settings) windowKind() Kind {
+	if s.duplicates {
+		return KindDuplicates
+	}
+	return KindWindow
 }
 
 func (s settings) info(kind Kind, k, v reflect.Type) Info {
@@ -80,7 +94,7 @@ func (s settings) info(kind Kind, k, v reflect.Type) Info {
 		Name: s.name, Kind: kind, KeyType: k.String(), ValueType: v.String(),
 		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention, Layout: "key",
 	}
-	if kind == KindWindow {
+	if kind.windowed() {
 		i.Layout = s.layout().String()
 	}
 	return i
