@@ -79,6 +79,8 @@ func (u *unmatched[K, L, R, VR]) look(headers []Header, out *joinResults[K, VR])
 		ms := e.At.UnixMilli()
 		u.least.Set(ms)
 		switch {
+		case leftWaits && rightWaits:
+			return nil
 		case e.Key.Left && ms+u.leftMs >= now:
 			leftWaits = true
 		case !e.Key.Left && ms+u.rightMs >= now:
@@ -87,9 +89,6 @@ func (u *unmatched[K, L, R, VR]) look(headers []Header, out *joinResults[K, VR])
 			if err := u.sendAlone(&e, headers, out); err != nil {
 				return err
 			}
-		}
-		if leftWaits && rightWaits {
-			break
 		}
 	}
 	return nil
