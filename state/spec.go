@@ -21,6 +21,8 @@ const (
 	KindWindow Kind = "window"
 	// KindSession is a store with one row per key and session.
 	KindSession Kind = "session"
+	// KindDuplicates is a store with any number of rows per key and start: see WindowSpec.Duplicates.
+	KindDuplicates Kind = "window-duplicates"
 	// KindJoinBuffer is a store of records in the order of their times, any number per key.
 	KindJoinBuffer Kind = "join-buffer"
 )
@@ -56,7 +58,7 @@ func (i Info) Validate() error {
 	if !durableName.MatchString(i.Name) {
 		errs = append(errs, fmt.Errorf("store name %q: use 1 to 200 of the characters a-z, A-Z, 0-9, '.', '_' and '-', a letter or digit first", i.Name))
 	}
-	if (i.Kind == KindWindow || i.Kind == KindSession) && i.Retention <= 0 {
+	if (i.Kind.windowed() || i.Kind == KindSession) && i.Retention <= 0 {
 		errs = append(errs, fmt.Errorf("%s store %q: retention is %v: set it with Retention", i.Kind, i.Name, i.Retention))
 	}
 	return errors.Join(errs...)
@@ -82,6 +84,18 @@ type settings struct {
 	size      time.Duration
 	timeFirst bool
 	timeIndex bool
+	// duplicates makes a window store one of records.
+	duplicates bool
+}
+
+// windowed tells whether a store drops rows by age.
+func (k Kind) windowed() bool { return k == KindWindow || k == KindDuplicates }
+
+func (s settings) windowKind() Kind {
+	if s.duplicates {
+		return KindDuplicates
+	}
+	return KindWindow
 }
 
 func (s settings) info(kind Kind, k, v reflect.Type) Info {
@@ -90,7 +104,7 @@ func (s settings) info(kind Kind, k, v reflect.Type) Info {
 		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention, Layout: "key",
 	}
 	switch kind {
-	case KindWindow:
+	case KindWindow, KindDuplicates:
 		i.Layout = s.layout().String()
 	case KindSession:
 		i.Layout = s.sessionLayout().String()

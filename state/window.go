@@ -49,7 +49,7 @@ func (s WindowSpec[K, V]) Size(d time.Duration) WindowSpec[K, V] { s.size = d; r
 
 // Info implements Spec.
 func (s WindowSpec[K, V]) Info() Info {
-	return s.info(KindWindow, reflect.TypeFor[K](), reflect.TypeFor[V]())
+	return s.info(s.windowKind(), reflect.TypeFor[K](), reflect.TypeFor[V]())
 }
 
 // Serdes returns the serdes of the store's keys and values.
@@ -71,8 +71,11 @@ func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
+	if s.duplicates && (s.timeFirst || s.timeIndex) {
+		return nil, fmt.Errorf("store %q is declared with Duplicates and with TimeFirst or TimeIndex: use one of them", s.name)
+	}
 	st := &WindowStore[K, V]{
-		key: c.key, time: env.Time, clock: env.Clock("store/" + s.name),
+		key: c.key, time: env.Time, clock: env.Clock("store/" + s.name), arrival: env.Clock("seq/" + s.name),
 		layout: s.layout(), size: s.size,
 		hold: math.MaxInt64,
 	}
@@ -98,6 +101,7 @@ type WindowStore[K, V any] struct {
 	key      serde.Serde[K]
 	time     func() time.Time
 	clock    *Clock
+	arrival  *Clock // numbers the rows of a store of duplicates
 	layout   windowLayout
 	size     time.Duration // of a window; 0 if it is not known
 	hold     int64
@@ -298,7 +302,7 @@ func (s *WindowStore[K, V]) yieldRange(lo, hi []byte, reverse bool, keyLen int, 
 		var start int64
 		if err == nil {
 			var key []byte
-			if key, start, err = s.layout.split(r.key); err == nil && (start < from || keyLen > 0 && len(r.key) != keyLen) {
+			if key, start, err = s.layout.split(r.key); err == nil && (start < from || keyLen > 0 && len(r.key) != keyLen+s.layout.tail()) {
 				continue
 			}
 			if err == nil {
@@ -372,6 +376,9 @@ func (s *WindowStore[K, V]) encode(k K, start int64) (b []byte, err error) {
 	if s.broken != nil {
 		return nil, s.broken
 	}
+	if s.layout.numbered {
+		return nil, fmt.Errorf("look a row of store %q up: it keeps any number of rows per key and start: use Add and Fetch", s.overlay.info.Name)
+	}
 	b = binary.BigEndian.AppendUint64(s.buf[:0], uint64(s.layout.lead(start)))
 	if b, err = s.key.Append(b, k); err != nil {
 		return nil, fmt.Errorf("encode key of store %q: %w", s.overlay.info.Name, err)
@@ -441,6 +448,9 @@ func (s *WindowStore[K, V]) Reset() {
 // Restore implements Store. The changelog's key is that of Kafka Streams: key, start, sequence number. Its value is the row, with the timestamp in front:
 // the record's own is the broker's (see topology's plan), since the topic is cut off by age, and event times may be of any age.
 func (s *WindowStore[K, V]) Restore(b Batch, logKey, row []byte, _ int64) error {
+	if s.layout.numbered {
+		return s.restoreAdded(b, logKey, row)
+	}
 	key, start, _, err := serde.SplitWindowKey(logKey)
 	if err != nil {
 		return fmt.Errorf("restore store %q: %w", s.overlay.info.Name, err)

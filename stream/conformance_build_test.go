@@ -13,6 +13,7 @@ type conformanceNode struct {
 	In                                       []string
 	Topic, Fn, By, Window, Emit, Kind, Clock string
 	Size, Advance, Every                     int64
+	Before, After                            int64
 	Grace                                    *int64
 }
 
@@ -95,6 +96,7 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"window-aggregate sliding":  (*interpreter).slidingAggregate,
 	"window-aggregate session":  (*interpreter).sessionAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
+	"stream-stream-join":        (*interpreter).streamStreamJoin,
 }
 
 type textStream = stream.Stream[text, text]

@@ -101,13 +101,17 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 			continue
 		}
 		config := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
-		if i.Kind == state.KindWindow || i.Kind == state.KindSession {
+		switch i.Kind {
+		case state.KindWindow, state.KindDuplicates, state.KindSession:
 			// The topic is cut off by age, counted from when a row was written: event times may be of any age, as when old records are replayed.
 			config["cleanup.policy"], config["message.timestamp.type"] = "compact,delete", "LogAppendTime"
 			config["retention.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
 			if i.Retention == state.Forever {
 				config["cleanup.policy"], config["retention.ms"] = "compact", "-1"
 			}
+		}
+		if i.Kind == state.KindDuplicates {
+			config["cleanup.policy"] = "delete" // no key comes twice: there is nothing to compact
 		}
 		name := ChangelogTopic(application, i.Name)
 		p.Partitions[name] = tasks
