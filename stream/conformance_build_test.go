@@ -92,6 +92,8 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"window-aggregate tumbling": (*interpreter).windowAggregate,
 	"window-aggregate hopping":  (*interpreter).windowAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
+	"table-table-join":          (*interpreter).tableTableJoin,
+	"table-aggregate":           (*interpreter).tableAggregate,
 }
 
 type textStream = stream.Stream[text, text]
