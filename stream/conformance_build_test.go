@@ -97,6 +97,8 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"window-aggregate session":  (*interpreter).sessionAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
 	"stream-stream-join":        (*interpreter).streamStreamJoin,
+	"table-table-join":          (*interpreter).tableTableJoin,
+	"table-aggregate":           (*interpreter).tableAggregate,
 }
 
 type textStream = stream.Stream[text, text]

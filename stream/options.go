@@ -143,6 +143,7 @@ type settings struct {
 	partition       any
 	idle            time.Duration
 	keepsPartitions bool
+	coalesce        bool
 }
 
 func newSettings(op string) settings {

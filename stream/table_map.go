@@ -63,6 +63,7 @@ func mapTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, f f
 // out changes from no row to no row.
 func deriveTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, quiet bool, f func(K, V) (V2, bool)) *tableNode[K, V2] {
 	t := &tableNode[K, V2]{spec: spec, derived: true, closes: parent.closes}
+	t.inherits = parent.isVersioned
 	t.wantOld = func() {
 		if t.store == nil {
 			parent.sendOld()
@@ -89,7 +90,9 @@ func deriveTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, 
 	}
 	t.port = parent.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[V2]]) (
 		topology.Processor[K, topology.Change[V]], error) {
-		d := &derive[K, V, V2]{nc: c, f: f, quiet: quiet, old: t.old || quiet, next: next}
+		d := &derive[K, V, V2]{
+			nc: c, f: f, quiet: quiet && !parent.isVersioned(), old: t.keepsOld() || quiet, next: t.outlet(c, next),
+		}
 		if t.store != nil {
 			d.store = t.store.Open(c)
 		}
@@ -134,6 +137,8 @@ func (p *derive[K, V, V2]) Process(r *Record[K, topology.Change[V]]) error {
 		if err := p.put(r.Key, &ch, r.Timestamp); err != nil {
 			return p.nc.FailAt(dlq.Encode, err)
 		}
+	} else {
+		ch.Superseded = r.Value.Superseded
 	}
 	forward(&p.out, r, ch)
 	return p.next.Process(&p.out)

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weirstream/weir/serde"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -70,15 +71,15 @@ func oneEmit(emit []Emit) (Emit, error) {
 //
 // Key: in its window. Time: the largest of the records counted. State: st. Errors: none. Nulls: records without a key are dropped, counted, and so are
 // tombstones unless the type is nullable.
-func (w TimeWindowed[K, V]) Count(st state.WindowSpec[K, int64], opts ...Option) WindowedTable[K, int64] {
-	return windowAggregate(w, node("window-count", opts), zero, count[K, V], st)
+func (w TimeWindowed[K, V]) Count(st state.WindowSpec[K, int64], opts ...TableOption) WindowedTable[K, int64] {
+	return windowAggregate(w, gather("window-count", opts, TableOption.tableOption), zero, count[K, V], st)
 }
 
 // Reduce keeps one value per key and window: the first as it is, then what f makes of it and each that follows.
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
-func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.WindowSpec[K, V], opts ...Option) WindowedTable[K, V] {
-	return windowAggregate(w, node("window-reduce", opts), nil,
+func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.WindowSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
+	return windowAggregate(w, gather("window-reduce", opts, TableOption.tableOption), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
 }
 
@@ -86,28 +87,29 @@ func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.Window
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic meets the policy.
 func (w TimeWindowed[K, V]) Aggregate[A any](
-	init func() A, add func(k K, v V, a A) A, st state.WindowSpec[K, A], opts ...Option,
+	init func() A, add func(k K, v V, a A) A, st state.WindowSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	return windowAggregate(w, node("window-aggregate", opts), init,
+	return windowAggregate(w, gather("window-aggregate", opts, TableOption.tableOption), init,
 		func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
 }
 
 // TryAggregate is Aggregate with a function that may fail. Key, Time, State, Nulls: as Count. Errors: an error of add meets the policy.
 func (w TimeWindowed[K, V]) TryAggregate[A any](
-	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.WindowSpec[K, A], opts ...Option,
+	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.WindowSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	spec := node("window-aggregate", opts)
-	spec.Rejects = true
-	return windowAggregate(w, spec, init, add, st)
+	o := gather("window-aggregate", opts, TableOption.tableOption)
+	o.Rejects = true
+	return windowAggregate(w, o, init, add, st)
 }
 
 func windowAggregate[K, V, A any](
-	w TimeWindowed[K, V], spec topology.NodeSpec, init func() A, add adder[K, V, A], st state.WindowSpec[K, A],
+	w TimeWindowed[K, V], o settings, init func() A, add adder[K, V, A], st state.WindowSpec[K, A],
 ) WindowedTable[K, A] {
 	b := w.g.b
 	if b == nil {
 		return WindowedTable[K, A]{}
 	}
+	spec := o.NodeSpec
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
@@ -132,12 +134,19 @@ func windowAggregate[K, V, A any](
 	})
 	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
-		p := newWindower(c, w, st.Open(c), fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}, t.old, next)
+		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A](), exact: t.pending != nil}
+		p := newWindower(c, w, st.Open(c), f, t.keepsOld(), t.outlet(c, next))
 		if w.sliding {
 			return &slider[K, V, A]{windower: p}, nil
 		}
 		return p, nil
 	})
+	if w.emit == OnUpdate { // else each window is sent once anyway
+		key, value := st.Serdes()
+		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) {
+			return serde.TimeWindowed(key, time.Duration(w.sizeMs)*time.Millisecond), value
+		})
+	}
 	return WindowedTable[K, A]{b: b, t: t}
 }
 
