@@ -5,6 +5,7 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weirstream/weir/serde"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -58,16 +59,16 @@ func (g Grouped[K, V]) SessionWindow(w Session, emit ...Emit) SessionWindowed[K,
 //
 // Key: in its session. Time: the session's end. State: st. Errors: none. Nulls: records without a key are dropped, counted, and so are
 // tombstones unless the type is nullable. A session that became part of another is deleted.
-func (w SessionWindowed[K, V]) Count(st state.SessionSpec[K, int64], opts ...Option) WindowedTable[K, int64] {
-	return sessionAggregate(w, node("session-count", opts), zero, count[K, V], func(_ K, a, b int64) int64 { return a + b }, st)
+func (w SessionWindowed[K, V]) Count(st state.SessionSpec[K, int64], opts ...TableOption) WindowedTable[K, int64] {
+	return sessionAggregate(w, gather("session-count", opts, TableOption.tableOption), zero, count[K, V], func(_ K, a, b int64) int64 { return a + b }, st)
 }
 
 // Reduce keeps one value per key and session: the first as it is, then what f makes of it and each that follows. Sessions that merge are reduced with f, in
 // the order of their ends, before the record that merged them.
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
-func (w SessionWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.SessionSpec[K, V], opts ...Option) WindowedTable[K, V] {
-	return sessionAggregate(w, node("session-reduce", opts), nil,
+func (w SessionWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.SessionSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
+	return sessionAggregate(w, gather("session-reduce", opts, TableOption.tableOption), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, func(_ K, a, b V) V { return f(a, b) }, st)
 }
 
@@ -76,29 +77,30 @@ func (w SessionWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.Ses
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic meets the policy.
 func (w SessionWindowed[K, V]) Aggregate[A any](
-	init func() A, add func(k K, v V, a A) A, merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...Option,
+	init func() A, add func(k K, v V, a A) A, merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	return sessionAggregate(w, node("session-aggregate", opts), init,
+	return sessionAggregate(w, gather("session-aggregate", opts, TableOption.tableOption), init,
 		func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, merge, st)
 }
 
 // TryAggregate is Aggregate with a function that may fail; ErrSkip leaves the sessions as they are. Key, Time, State, Nulls: as Count. Errors: an error of
 // add, or a panic, meets the policy.
 func (w SessionWindowed[K, V]) TryAggregate[A any](
-	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...Option,
+	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	spec := node("session-aggregate", opts)
-	spec.Rejects = true
-	return sessionAggregate(w, spec, init, add, merge, st)
+	o := gather("session-aggregate", opts, TableOption.tableOption)
+	o.Rejects = true
+	return sessionAggregate(w, o, init, add, merge, st)
 }
 
 func sessionAggregate[K, V, A any](
-	w SessionWindowed[K, V], spec topology.NodeSpec, init func() A, add adder[K, V, A], merge func(k K, a, b A) A, st state.SessionSpec[K, A],
+	w SessionWindowed[K, V], o settings, init func() A, add adder[K, V, A], merge func(k K, a, b A) A, st state.SessionSpec[K, A],
 ) WindowedTable[K, A] {
 	b := w.g.b
 	if b == nil {
 		return WindowedTable[K, A]{}
 	}
+	spec := o.NodeSpec
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
@@ -123,8 +125,12 @@ func sessionAggregate[K, V, A any](
 	})
 	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
-		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}
-		return newSessioner(c, w, st.Open(c), f, merge, t.old, next), nil
+		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A](), exact: t.pending != nil}
+		return newSessioner(c, w, st.Open(c), f, merge, t.keepsOld(), t.outlet(c, next)), nil
 	})
+	if w.emit == OnUpdate { // else each session is sent once anyway
+		key, value := st.Serdes()
+		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) { return serde.SessionWindowed(key), value })
+	}
 	return WindowedTable[K, A]{b: b, t: t}
 }
