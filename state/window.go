@@ -67,7 +67,7 @@ func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
 	rows := newOverlay(s.Info(), c, env)
 	rows.logRows = true
 	return &WindowStore[K, V]{
-		overlay: rows, key: c.key, time: env.Time, clock: env.Clock("store/" + s.name),
+		overlay: rows, key: c.key, time: env.Time, clock: env.Clock("store/" + s.durable()),
 		layout: s.layout(),
 		hold:   math.MaxInt64,
 	}, nil
