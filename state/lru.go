@@ -30,7 +30,9 @@ func (s LRUSpec[K, V]) WithoutChangelog() LRUSpec[K, V] { s.unlogged = true; ret
 func (s LRUSpec[K, V]) Clone(f func(V) V) LRUSpec[K, V] { s.codec.clone = f; return s }
 
 // Info implements Spec.
-func (s LRUSpec[K, V]) Info() Info { return s.info(KindLRU, reflect.TypeFor[K](), reflect.TypeFor[V]()) }
+func (s LRUSpec[K, V]) Info() Info {
+	return s.info(KindLRU, reflect.TypeFor[K](), reflect.TypeFor[V]())
+}
 
 // Serdes returns the serdes of the store's keys and values.
 func (s LRUSpec[K, V]) Serdes() (serde.Serde[K], serde.Serde[V]) {

@@ -27,8 +27,10 @@ type tableNode[K, V any] struct {
 	// old tells that changes must carry old values. wantOld asks the node's parents for what that takes.
 	old     bool
 	wantOld func()
-	// versioned tells that changes may be of the past, and that rows have a history.
+	// versioned tells that changes may be of the past; inherits asks the parent. history reads rows of the past, if there are any.
 	versioned bool
+	inherits  func() bool
+	history   *history[K, V]
 	// read makes the function that looks a row up; stores are what it reads. They are used where the table has no store of the key-value kind.
 	read   func(c *topology.NodeContext) (lookup[K, V], error)
 	stores func() []state.Spec
@@ -46,6 +48,11 @@ func (t *tableNode[K, V]) sendOld() {
 	if t.wantOld != nil {
 		t.wantOld()
 	}
+}
+
+// past tells whether changes may be of the past. A store without versions ends that: what is put last is the row.
+func (t *tableNode[K, V]) past() bool {
+	return t.store == nil && (t.versioned || t.inherits != nil && t.inherits())
 }
 
 // readStores are the stores that a reader of the table touches.
