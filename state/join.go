@@ -60,6 +60,9 @@ func (s JoinSpec[K, L, R]) Unmatched() JoinBufferSpec[SideKey[K], SideValue[L, R
 
 func (s JoinSpec[K, L, R]) part(suffix string) settings {
 	s.name += suffix
+	if s.renamedFrom != "" {
+		s.renamedFrom += suffix
+	}
 	return s.settings
 }
 

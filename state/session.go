@@ -64,7 +64,7 @@ func (s SessionSpec[K, V]) build(env *Env) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &SessionStore[K, V]{key: c.key, clock: env.Clock("store/" + s.name), layout: s.sessionLayout(), hold: math.MaxInt64}
+	st := &SessionStore[K, V]{key: c.key, clock: env.Clock("store/" + s.durable()), layout: s.sessionLayout(), hold: math.MaxInt64}
 	own := *env
 	if s.timeIndex {
 		own.table = env.table.part(rowsPart)

@@ -75,7 +75,7 @@ func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
 		return nil, fmt.Errorf("store %q is declared with Duplicates and with TimeFirst or TimeIndex: use one of them", s.name)
 	}
 	st := &WindowStore[K, V]{
-		key: c.key, time: env.Time, clock: env.Clock("store/" + s.name), arrival: env.Clock("seq/" + s.name),
+		key: c.key, time: env.Time, clock: env.Clock("store/" + s.durable()), arrival: env.Clock("seq/" + s.durable()),
 		layout: s.layout(), size: s.size,
 		hold: math.MaxInt64,
 	}

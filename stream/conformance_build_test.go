@@ -12,7 +12,7 @@ type conformanceNode struct {
 	ID, Op                                   string
 	In                                       []string
 	Topic, Fn, By, Window, Emit, Kind, Clock string
-	Size, Advance, Every                     int64
+	Size, Advance, Every, History            int64
 	Before, After                            int64
 	Grace                                    *int64
 }
@@ -36,6 +36,8 @@ type interpreter struct {
 	streams map[string]flow
 	tables  map[string]stream.Table[text, text]
 	named   int
+
+	versioned map[string]stream.VersionedTable[text, text]
 }
 
 // A flow is a stream that knows whether an operator changed its key: Kafka Streams inserts a repartition topic where an
@@ -48,6 +50,7 @@ type flow struct {
 func newInterpreter() *interpreter {
 	return &interpreter{
 		b: stream.NewBuilder(), streams: map[string]flow{}, tables: map[string]stream.Table[text, text]{},
+		versioned: map[string]stream.VersionedTable[text, text]{},
 	}
 }
 
@@ -99,6 +102,9 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"stream-stream-join":        (*interpreter).streamStreamJoin,
 	"table-table-join":          (*interpreter).tableTableJoin,
 	"table-aggregate":           (*interpreter).tableAggregate,
+
+	"stream-table-join versioned": (*interpreter).versionedJoin,
+	"versioned-table":             (*interpreter).versionedTable,
 }
 
 type textStream = stream.Stream[text, text]

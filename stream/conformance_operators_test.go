@@ -76,6 +76,10 @@ func (in *interpreter) punctuate(n *conformanceNode) {
 func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func (in *interpreter) streamTableJoin(n *conformanceNode) {
+	if _, ok := in.versioned[n.In[1]]; ok {
+		in.versionedJoin(n)
+		return
+	}
 	s, t := in.keyed(n), in.tables[n.In[1]]
 	if n.Kind == "inner" {
 		in.put(n, s.JoinTable(t, joined), false)

@@ -142,6 +142,7 @@ type settings struct {
 	timestamp       any
 	partition       any
 	idle            time.Duration
+	grace           Wait
 	keepsPartitions bool
 	coalesce        bool
 }

@@ -30,11 +30,12 @@ type tableNode[K, V any] struct {
 	wantOld func()
 	// pending keeps the changes of a table with Coalesce until the commit.
 	pending *state.KeyValueSpec[K, topology.Change[V]]
-	// versioned tells that changes may be of the past, and that rows have a history. inherits tells it of a table without a store of its own.
-	versioned bool
 	// closes is how long, in stream time behind its end, a window still changes; nil where the table is not windowed.
 	closes *time.Duration
+	// versioned tells that changes may be of the past; inherits asks the parent. history reads rows of the past, if there are any.
+	versioned bool
 	inherits  func() bool
+	history   *history[K, V]
 	// read makes the function that looks a row up; stores are what it reads. They are used where the table has no store of the key-value kind.
 	read   func(c *topology.NodeContext) (lookup[K, V], error)
 	stores func() []state.Spec
@@ -57,9 +58,10 @@ func (t *tableNode[K, V]) sendOld() {
 // keepsOld tells that the node must know what its rows were: for nodes downstream, or to send one change for many.
 func (t *tableNode[K, V]) keepsOld() bool { return t.old || t.pending != nil }
 
-// isVersioned tells, when the program is complete, that changes may be of the past.
+// isVersioned tells, when the program is complete, that changes may be of the past. A store without versions ends that: what is put last is the
+// row.
 func (t *tableNode[K, V]) isVersioned() bool {
-	return t.versioned || t.store == nil && t.inherits != nil && t.inherits()
+	return t.store == nil && (t.versioned || t.inherits != nil && t.inherits())
 }
 
 // readStores are the stores that a reader of the table touches.

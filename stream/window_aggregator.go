@@ -30,7 +30,7 @@ type windower[K, V, A any] struct {
 
 func newWindower[K, V, A any](c *topology.NodeContext, w TimeWindowed[K, V], st *state.WindowStore[K, A], f fold[K, V, A],
 	old bool, next topology.Processor[Windowed[K], topology.Change[A]]) *windower[K, V, A] {
-	name := st.Info().Name
+	name := st.Info().DurableName()
 	p := &windower[K, V, A]{
 		windowing: w.windowing, nc: c, store: st, fold: f, old: old, nulls: w.g.nulls, emit: w.emit,
 		clock: c.Clock("window/" + name), emitted: c.Clock("emitted/" + name),

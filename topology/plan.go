@@ -56,7 +56,7 @@ type InternalTopic struct {
 	Store string
 }
 
-// changelogSlack is how much longer than its store a windowed changelog keeps a row, as in Kafka Streams: clocks of machines differ from stream
+// changelogSlack is how much longer than its store the changelog of windows or versions keeps a row, as in Kafka Streams: clocks of machines differ from stream
 // time.
 const changelogSlack = 24 * time.Hour
 
@@ -113,7 +113,11 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 		if i.Kind == state.KindDuplicates {
 			config["cleanup.policy"] = "delete" // no key comes twice: there is nothing to compact
 		}
-		name := ChangelogTopic(application, i.Name)
+		if i.Kind == state.KindVersioned {
+			// What compaction leaves is the newest version alone: it may begin when the history is over.
+			config["min.compaction.lag.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
+		}
+		name := ChangelogTopic(application, i.DurableName())
 		p.Partitions[name] = tasks
 		p.Internal = append(p.Internal, InternalTopic{Name: name, Partitions: tasks, Config: config, Store: i.Name})
 	}

@@ -19,7 +19,7 @@ func (t *Topology) Signature() string {
 		}
 		for _, st := range s.Stores() {
 			i := st.Info()
-			lines = append(lines, fmt.Sprintf("store %q %s %s %s %v", i.Name, i.Kind, i.KeyType, i.ValueType, i.Changelog))
+			lines = append(lines, fmt.Sprintf("store %q %s %s %s %v", i.DurableName(), i.Kind, i.KeyType, i.ValueType, i.Changelog))
 		}
 		slices.Sort(lines)
 		for _, l := range lines {

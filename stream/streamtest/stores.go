@@ -22,6 +22,18 @@ func Session[K, V any](d *Driver, spec state.SessionSpec[K, V], partition int32)
 	return spec.Open(opener{d, partition})
 }
 
+// Versioned returns a versioned store's rows in the task of a partition: see KeyValue.
+func Versioned[K, V any](d *Driver, spec state.VersionedSpec[K, V], partition int32) *state.VersionedStore[K, V] {
+	d.tb.Helper()
+	return spec.Open(opener{d, partition})
+}
+
+// LRU returns an LRU store's rows in the task of a partition: see KeyValue. Peek and All leave its order as it is.
+func LRU[K, V any](d *Driver, spec state.LRUSpec[K, V], partition int32) *state.LRUStore[K, V] {
+	d.tb.Helper()
+	return spec.Open(opener{d, partition})
+}
+
 type opener struct {
 	d         *Driver
 	partition int32
