@@ -14,13 +14,14 @@ type conformanceNode struct {
 	Topic, Fn, By, Window, Emit, Kind, Clock string
 	Size, Advance, Every                     int64
 	Grace                                    *int64
+	Limit, Max                               int64
 }
 
 // operator is the word that the node needs.
 func (n *conformanceNode) operator() string {
 	switch {
 	case n.Op == "window-aggregate" && n.Emit == "suppress":
-		return "suppress"
+		return "suppress " + n.Window
 	case n.Op == "window-aggregate":
 		return n.Op + " " + n.Window
 	case n.Op == "stream-table-join" && n.Grace != nil:
@@ -92,6 +93,10 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"window-aggregate tumbling": (*interpreter).windowAggregate,
 	"window-aggregate hopping":  (*interpreter).windowAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
+
+	"suppress tumbling":   (*interpreter).windowAggregate,
+	"suppress hopping":    (*interpreter).windowAggregate,
+	"suppress-time-limit": (*interpreter).suppressTimeLimit,
 }
 
 type textStream = stream.Stream[text, text]

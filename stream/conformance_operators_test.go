@@ -122,5 +122,8 @@ func (in *interpreter) windowAggregate(n *conformanceNode) {
 	default:
 		t = w.Aggregate(zeroText, added, state.Window(in.name("store"), texts, texts))
 	}
+	if n.Emit == "suppress" {
+		t = t.Suppress(state.Buffer(in.name("buffer"), texts, texts), stream.UntilWindowCloses{})
+	}
 	in.put(n, t.ToStream(windowText), true)
 }

@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
@@ -29,6 +30,8 @@ type tableNode[K, V any] struct {
 	wantOld func()
 	// versioned tells that changes may be of the past, and that rows have a history.
 	versioned bool
+	// closes is how long behind its end a window takes records, of a table whose keys are in windows: nil otherwise.
+	closes *time.Duration
 	// read makes the function that looks a row up; stores are what it reads. They are used where the table has no store of the key-value kind.
 	read   func(c *topology.NodeContext) (lookup[K, V], error)
 	stores func() []state.Spec

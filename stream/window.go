@@ -150,7 +150,8 @@ func windowAggregate[K, V, A any](
 		st = st.TimeFirst()
 	}
 	spec.Stores = append(spec.Stores, st)
-	t := &tableNode[Windowed[K], A]{spec: spec}
+	grace := time.Duration(w.graceMs) * time.Millisecond
+	t := &tableNode[Windowed[K], A]{spec: spec, closes: &grace}
 	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
 		return newWindower(c, w, st.Open(c), fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}, t.old, next), nil

@@ -106,6 +106,10 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 			config["cleanup.policy"], config["message.timestamp.type"] = "compact,delete", "LogAppendTime"
 			config["retention.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
 		}
+		if i.Kind == state.KindBuffer {
+			// A row's time may be in the future, as the end of a window is: brokers refuse records with such timestamps.
+			config["message.timestamp.type"] = "LogAppendTime"
+		}
 		name := ChangelogTopic(application, i.Name)
 		p.Partitions[name] = tasks
 		p.Internal = append(p.Internal, InternalTopic{Name: name, Partitions: tasks, Config: config, Store: i.Name})

@@ -1,0 +1,147 @@
+package stream
+
+import (
+	"bytes"
+	"encoding/binary"
+	"errors"
+	"unicode/utf8"
+
+	"github.com/weirstream/weir/dlq"
+)
+
+// A suppressRow is what a suppressed table keeps of the updates of a key. Values are encoded; nil is no value.
+type suppressRow struct {
+	// prior is the value before the first of the updates: what those downstream have seen last.
+	prior []byte
+	// old and latest are those of the last update, and so are timestamp, in milliseconds, and headers.
+	old, latest []byte
+	timestamp   int64
+	headers     []Header
+	// topic is the length, in characters, of the name of the topic that the last update came from: Kafka Streams counts it.
+	topic int
+}
+
+// size is what Kafka Streams counts for the row in a buffer with a bound: the values, where prior and old count once if they are the same, and the
+// context of the record. The key and eight bytes of time come on top.
+func (r suppressRow) size() int64 {
+	n := len(r.prior) + len(r.latest) + 8 + 8 + 4 + r.topic
+	if !r.sameOld() {
+		n += len(r.old)
+	}
+	for _, h := range r.headers {
+		n += utf8.RuneCountInString(h.Key) + len(h.Value)
+	}
+	return int64(n)
+}
+
+func (r suppressRow) sameOld() bool {
+	return (r.prior == nil) == (r.old == nil) && bytes.Equal(r.prior, r.old)
+}
+
+// suppressRows is the serde of suppressRow: a byte of flags, the timestamp 8, the length of the topic's name, then the values, each with its length in
+// front, then the headers. Numbers are varints but for the timestamp.
+type suppressRows struct{}
+
+const (
+	rowHasPrior byte = 1 << iota
+	rowHasOld
+	rowHasLatest
+	rowSameOld // old is not written: it is prior
+)
+
+// Append implements serde.Serde.
+func (suppressRows) Append(dst []byte, r suppressRow) ([]byte, error) {
+	at, flags := len(dst), byte(0)
+	dst = binary.BigEndian.AppendUint64(append(dst, 0), uint64(r.timestamp))
+	dst = binary.AppendUvarint(dst, uint64(r.topic))
+	old := r.old
+	if r.sameOld() {
+		flags, old = rowSameOld, nil
+	}
+	for _, part := range []struct {
+		flag  byte
+		value []byte
+	}{{rowHasPrior, r.prior}, {rowHasOld, old}, {rowHasLatest, r.latest}} {
+		if part.value != nil {
+			flags |= part.flag
+			dst = append(binary.AppendUvarint(dst, uint64(len(part.value))), part.value...)
+		}
+	}
+	dst[at] = flags
+	dst = binary.AppendUvarint(dst, uint64(len(r.headers)))
+	for _, h := range r.headers {
+		dst = append(binary.AppendUvarint(dst, uint64(len(h.Key))), h.Key...)
+		if h.Value == nil {
+			dst = append(dst, 0)
+			continue
+		}
+		dst = append(binary.AppendUvarint(dst, uint64(len(h.Value))+1), h.Value...)
+	}
+	return dst, nil
+}
+
+var errSuppressRow = errors.New("read suppressed row: the state is damaged")
+
+// Decode implements serde.Serde.
+func (suppressRows) Decode(b []byte) (r suppressRow, err error) {
+	if len(b) < 9 {
+		return r, errSuppressRow
+	}
+	flags := b[0]
+	r.timestamp = int64(binary.BigEndian.Uint64(b[1:]))
+	d := rowDecoder{b: bytes.Clone(b[9:])} // one copy, whose parts the values are
+	r.topic = int(d.number())
+	if flags&rowHasPrior != 0 {
+		r.prior = d.take(d.number())
+	}
+	if flags&rowHasOld != 0 {
+		r.old = d.take(d.number())
+	}
+	if flags&rowHasLatest != 0 {
+		r.latest = d.take(d.number())
+	}
+	if flags&rowSameOld != 0 {
+		r.old = r.prior
+	}
+	if n := d.number(); n > 0 && n <= uint64(len(d.b)) {
+		r.headers = make([]Header, n)
+	} else if n > 0 {
+		d.damaged = true
+	}
+	for i := range r.headers {
+		r.headers[i] = dlq.Header{Key: string(d.take(d.number()))}
+		if n := d.number(); n > 0 {
+			r.headers[i].Value = d.take(n - 1)
+		}
+	}
+	if d.damaged || len(d.b) > 0 {
+		return suppressRow{}, errSuppressRow
+	}
+	return r, nil
+}
+
+// A rowDecoder reads numbers and pieces.
+type rowDecoder struct {
+	b       []byte
+	damaged bool
+}
+
+func (d *rowDecoder) number() uint64 {
+	n, w := binary.Uvarint(d.b)
+	if w <= 0 {
+		d.b, d.damaged = nil, true
+		return 0
+	}
+	d.b = d.b[w:]
+	return n
+}
+
+func (d *rowDecoder) take(n uint64) []byte {
+	if n > uint64(len(d.b)) {
+		d.b, d.damaged = nil, true
+		return nil
+	}
+	part := d.b[:n:n]
+	d.b = d.b[n:]
+	return part
+}
