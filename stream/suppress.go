@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"bytes"
 	"errors"
 	"fmt"
 	"math"
@@ -121,8 +122,8 @@ func (s *suppression[K, V]) settle(until Until) (err error) {
 	if s.whenFull, err = until.until(); err != nil {
 		return err
 	}
-	records, bytes := s.store.Bounds()
-	if records < 0 || bytes < 0 {
+	records, size := s.store.Bounds()
+	if records < 0 || size < 0 {
 		return fmt.Errorf("buffer %q has a negative bound", s.store.Info().Name)
 	}
 	if s.parent.versioned {
@@ -136,7 +137,7 @@ func (s *suppression[K, V]) settle(until Until) (err error) {
 	switch {
 	case s.parent.closes == nil:
 		return errors.New("the table is not windowed, so that nothing closes: use it behind Window and an aggregation, or use UntilTimeLimit")
-	case s.whenFull == EmitEarly && min(records, bytes) < math.MaxInt64:
+	case s.whenFull == EmitEarly && min(records, size) < math.MaxInt64:
 		return fmt.Errorf("buffer %q has a bound, and what it sends early would not be final: say UntilWindowCloses{WhenFull: FailWhenFull}, "+
 			"or leave the bound out", s.store.Info().Name)
 	}
@@ -235,12 +236,12 @@ type suppressor[K, V any] struct {
 	maxRecords, maxBytes int64
 	clock                *state.Clock
 
-	next       topology.Processor[K, topology.Change[V]]
-	out        Record[K, topology.Change[V]]
-	oldBuf     []byte
-	latestBuf  []byte
-	topic      string
-	topicRunes int
+	next      topology.Processor[K, topology.Change[V]]
+	out       Record[K, topology.Change[V]]
+	oldBuf    []byte
+	latestBuf []byte
+	topic     string
+	topicSize int
 }
 
 func (p *suppressor[K, V]) Process(r *Record[K, topology.Change[V]]) error {
@@ -258,22 +259,26 @@ func (p *suppressor[K, V]) Process(r *Record[K, topology.Change[V]]) error {
 // hold puts the update into the buffer.
 func (p *suppressor[K, V]) hold(r *Record[K, topology.Change[V]]) error {
 	if topic := p.nc.Metadata().Topic; topic != p.topic {
-		p.topic, p.topicRunes = topic, utf8.RuneCountInString(topic)
+		p.topic, p.topicSize = topic, utf8.RuneCountInString(topic)
 	}
-	row := suppressRow{timestamp: r.Timestamp.UnixMilli(), headers: r.Headers, topic: p.topicRunes}
-	var err error
-	if row.old, err = p.encode(&p.oldBuf, r.Value.Old, r.Value.HasOld); err != nil {
-		return err
-	}
-	if row.latest, err = p.encode(&p.latestBuf, r.Value.New, r.Value.HasNew); err != nil {
-		return err
-	}
+	row := suppressRow{timestamp: r.Timestamp.UnixMilli(), headers: r.Headers, topicSize: p.topicSize}
 	held, ok, err := p.buffer.Get(r.Key)
 	if err != nil {
 		return err
 	}
-	if row.prior = row.old; ok {
-		row.prior = held.prior
+	var old []byte
+	if !ok || p.maxBytes != math.MaxInt64 {
+		if old, err = p.encode(&p.oldBuf, r.Value.Old, r.Value.HasOld); err != nil {
+			return err
+		}
+	}
+	if row.prior = old; ok {
+		if row.prior = held.prior; !bytes.Equal(row.prior, old) {
+			row.oldSize = len(old)
+		}
+	}
+	if row.latest, err = p.encode(&p.latestBuf, r.Value.New, r.Value.HasNew); err != nil {
+		return err
 	}
 	at := r.Timestamp
 	if p.s.final {
@@ -328,15 +333,15 @@ func (p *suppressor[K, V]) enforce() error {
 		if err != nil {
 			return p.nc.FailAt(dlq.Encode, err)
 		}
-		bytes, err := p.buffer.Bytes()
+		size, err := p.buffer.Bytes()
 		if err != nil {
 			return p.nc.FailAt(dlq.Encode, err)
 		}
-		if records <= p.maxRecords && bytes <= p.maxBytes {
+		if records <= p.maxRecords && size <= p.maxBytes {
 			return nil
 		}
 		if p.s.whenFull == FailWhenFull {
-			return p.nc.Fail(fmt.Errorf("buffer %q is full: it would hold %d records and %d bytes: raise its bounds", p.buffer.Info().Name, records, bytes))
+			return p.nc.Fail(fmt.Errorf("buffer %q is full: it would hold %d records and %d bytes: raise its bounds", p.buffer.Info().Name, records, size))
 		}
 		e, ok, err := p.buffer.First()
 		if err != nil {
@@ -352,15 +357,18 @@ func (p *suppressor[K, V]) enforce() error {
 }
 
 // send sends a row and takes it out of the buffer, in this order: who looks the row up meanwhile sees what was before.
+//
+// The old value is the one that was sent last. In Kafka Streams it is that of the last update, which nobody downstream may have seen: an aggregation takes
+// back what it was not given, and a filter keeps a row that passed once. A final result follows none.
 func (p *suppressor[K, V]) send(e state.Buffered[K, suppressRow]) (err error) {
 	p.nc.Enter()
 	if e.Value.latest != nil || !p.s.final {
-		ch := topology.Change[V]{HasNew: e.Value.latest != nil, HasOld: p.old && e.Value.old != nil}
+		ch := topology.Change[V]{HasNew: e.Value.latest != nil, HasOld: p.old && !p.s.final && e.Value.prior != nil}
 		if ch.HasNew {
 			ch.New, err = p.value.Decode(e.Value.latest)
 		}
 		if err == nil && ch.HasOld {
-			ch.Old, err = p.value.Decode(e.Value.old)
+			ch.Old, err = p.value.Decode(e.Value.prior)
 		}
 		if err != nil {
 			return p.nc.FailAt(dlq.Encode, fmt.Errorf("decode row of store %q: %w", p.buffer.Info().Name, err))

@@ -13,61 +13,52 @@ import (
 type suppressRow struct {
 	// prior is the value before the first of the updates: what those downstream have seen last.
 	prior []byte
-	// old and latest are those of the last update, and so are timestamp, in milliseconds, and headers.
-	old, latest []byte
-	timestamp   int64
-	headers     []Header
-	// topic is the length, in characters, of the name of the topic that the last update came from: Kafka Streams counts it.
-	topic int
+	// latest is the value of the last update, and so are timestamp, in milliseconds, and headers.
+	latest    []byte
+	timestamp int64
+	headers   []Header
+	// oldSize is the length of the value before the last update, if that is not prior, and topicSize that of the name of the topic it came from, in
+	// characters: Kafka Streams counts them.
+	oldSize, topicSize int
 }
 
-// size is what Kafka Streams counts for the row in a buffer with a bound: the values, where prior and old count once if they are the same, and the
-// context of the record. The key and eight bytes of time come on top.
+// size is what Kafka Streams counts for the row in a buffer with a bound: the values, and the context of the record. The key and eight bytes of time
+// come on top.
 func (r suppressRow) size() int64 {
-	n := len(r.prior) + len(r.latest) + 8 + 8 + 4 + r.topic
-	if !r.sameOld() {
-		n += len(r.old)
-	}
+	n := len(r.prior) + r.oldSize + len(r.latest) + 8 + 8 + 4 + r.topicSize
 	for _, h := range r.headers {
 		n += utf8.RuneCountInString(h.Key) + len(h.Value)
 	}
 	return int64(n)
 }
 
-func (r suppressRow) sameOld() bool {
-	return (r.prior == nil) == (r.old == nil) && bytes.Equal(r.prior, r.old)
-}
-
-// suppressRows is the serde of suppressRow: a byte of flags, the timestamp 8, the length of the topic's name, then the values, each with its length in
-// front, then the headers. Numbers are varints but for the timestamp.
+// suppressRows is the serde of suppressRow: a byte of flags, the timestamp 8, the two sizes, then the values, each with its length in front, then the
+// headers. Numbers are varints but for the timestamp.
 type suppressRows struct{}
 
 const (
 	rowHasPrior byte = 1 << iota
-	rowHasOld
 	rowHasLatest
-	rowSameOld // old is not written: it is prior
 )
 
 // Append implements serde.Serde.
 func (suppressRows) Append(dst []byte, r suppressRow) ([]byte, error) {
-	at, flags := len(dst), byte(0)
-	dst = binary.BigEndian.AppendUint64(append(dst, 0), uint64(r.timestamp))
-	dst = binary.AppendUvarint(dst, uint64(r.topic))
-	old := r.old
-	if r.sameOld() {
-		flags, old = rowSameOld, nil
+	flags := byte(0)
+	if r.prior != nil {
+		flags |= rowHasPrior
 	}
-	for _, part := range []struct {
-		flag  byte
-		value []byte
-	}{{rowHasPrior, r.prior}, {rowHasOld, old}, {rowHasLatest, r.latest}} {
-		if part.value != nil {
-			flags |= part.flag
-			dst = append(binary.AppendUvarint(dst, uint64(len(part.value))), part.value...)
-		}
+	if r.latest != nil {
+		flags |= rowHasLatest
 	}
-	dst[at] = flags
+	dst = binary.BigEndian.AppendUint64(append(dst, flags), uint64(r.timestamp))
+	dst = binary.AppendUvarint(dst, uint64(r.oldSize))
+	dst = binary.AppendUvarint(dst, uint64(r.topicSize))
+	if r.prior != nil {
+		dst = append(binary.AppendUvarint(dst, uint64(len(r.prior))), r.prior...)
+	}
+	if r.latest != nil {
+		dst = append(binary.AppendUvarint(dst, uint64(len(r.latest))), r.latest...)
+	}
 	dst = binary.AppendUvarint(dst, uint64(len(r.headers)))
 	for _, h := range r.headers {
 		dst = append(binary.AppendUvarint(dst, uint64(len(h.Key))), h.Key...)
@@ -90,18 +81,12 @@ func (suppressRows) Decode(b []byte) (r suppressRow, err error) {
 	flags := b[0]
 	r.timestamp = int64(binary.BigEndian.Uint64(b[1:]))
 	d := rowDecoder{b: bytes.Clone(b[9:])} // one copy, whose parts the values are
-	r.topic = int(d.number())
+	r.oldSize, r.topicSize = int(d.number()), int(d.number())
 	if flags&rowHasPrior != 0 {
 		r.prior = d.take(d.number())
 	}
-	if flags&rowHasOld != 0 {
-		r.old = d.take(d.number())
-	}
 	if flags&rowHasLatest != 0 {
 		r.latest = d.take(d.number())
-	}
-	if flags&rowSameOld != 0 {
-		r.old = r.prior
 	}
 	if n := d.number(); n > 0 && n <= uint64(len(d.b)) {
 		r.headers = make([]Header, n)

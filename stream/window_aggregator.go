@@ -37,6 +37,10 @@ func newWindower[K, V, A any](c *topology.NodeContext, w TimeWindowed[K, V], st 
 		nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), late: c.Drops("late"), next: next,
 	}
 	p.hold()
+	if p.emit == OnUpdate {
+		// What is downstream may send windows as final when an input is quiet.
+		c.OnAdvance(func(now int64) error { p.clock.Advance(now); return nil })
+	}
 	return p
 }
 
