@@ -73,7 +73,7 @@ func (t Table[K, V]) Suppress(st state.BufferSpec[K, V], until UntilTimeLimit, o
 		return t
 	}
 	key, value := st.Serdes()
-	s := suppression[K, V]{parent: t.t, value: value, store: st.Rows(key, suppressRows{}, suppressRow.size)}
+	s := suppression[K, V]{parent: t.t, value: value, store: st.Rows(key, suppressRows[V]{}, suppressRow[V].size)}
 	return Table[K, V]{t.b, s.attach(t.b, until, node("suppress", opts))}
 }
 
@@ -97,7 +97,7 @@ func (t WindowedTable[K, V]) Suppress(st state.BufferSpec[K, V], until Until, op
 		windowed = serde.SessionWindowed(key)
 	}
 	s := suppression[Windowed[K], V]{
-		parent: t.t, value: value, store: st.Rows(windowed, suppressRows{}, suppressRow.size),
+		parent: t.t, value: value, store: st.Rows(windowed, suppressRows[V]{}, suppressRow[V].size),
 		end: func(k Windowed[K]) time.Time { return k.End },
 	}
 	return WindowedTable[K, V]{t.b, s.attach(t.b, until, node("suppress", opts))}
@@ -106,7 +106,7 @@ func (t WindowedTable[K, V]) Suppress(st state.BufferSpec[K, V], until Until, op
 // A suppression is a call of Suppress.
 type suppression[K, V any] struct {
 	parent   *tableNode[K, V]
-	store    state.BufferSpec[K, suppressRow]
+	store    state.BufferSpec[K, suppressRow[V]]
 	value    serde.Serde[V]
 	end      func(K) time.Time // the end of a key's window
 	waitMs   int64
@@ -230,7 +230,7 @@ func (s *suppression[K, V]) read(c *topology.NodeContext) (lookup[K, V], error) 
 type suppressor[K, V any] struct {
 	s                    *suppression[K, V]
 	nc                   *topology.NodeContext
-	buffer               *state.BufferStore[K, suppressRow]
+	buffer               *state.BufferStore[K, suppressRow[V]]
 	value                serde.Serde[V]
 	old                  bool
 	maxRecords, maxBytes int64
@@ -261,7 +261,7 @@ func (p *suppressor[K, V]) hold(r *Record[K, topology.Change[V]]) error {
 	if topic := p.nc.Metadata().Topic; topic != p.topic {
 		p.topic, p.topicSize = topic, utf8.RuneCountInString(topic)
 	}
-	row := suppressRow{timestamp: r.Timestamp.UnixMilli(), headers: r.Headers, topicSize: p.topicSize}
+	row := suppressRow[V]{timestamp: r.Timestamp.UnixMilli(), headers: r.Headers, topicSize: p.topicSize}
 	held, ok, err := p.buffer.Get(r.Key)
 	if err != nil {
 		return err
@@ -360,7 +360,7 @@ func (p *suppressor[K, V]) enforce() error {
 //
 // The old value is the one that was sent last. In Kafka Streams it is that of the last update, which nobody downstream may have seen: an aggregation takes
 // back what it was not given, and a filter keeps a row that passed once. A final result follows none.
-func (p *suppressor[K, V]) send(e state.Buffered[K, suppressRow]) (err error) {
+func (p *suppressor[K, V]) send(e state.Buffered[K, suppressRow[V]]) (err error) {
 	p.nc.Enter()
 	if e.Value.latest != nil || !p.s.final {
 		ch := topology.Change[V]{HasNew: e.Value.latest != nil, HasOld: p.old && !p.s.final && e.Value.prior != nil}

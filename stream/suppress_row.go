@@ -9,8 +9,9 @@ import (
 	"github.com/weirstream/weir/dlq"
 )
 
-// A suppressRow is what a suppressed table keeps of the updates of a key. Values are encoded; nil is no value.
-type suppressRow struct {
+// A suppressRow is what a suppressed table keeps of the updates of a key. Values of V are encoded; nil is no value. V is there for the store's name of its
+// type: another V makes other rows.
+type suppressRow[V any] struct {
 	// prior is the value before the first of the updates: what those downstream have seen last.
 	prior []byte
 	// latest is the value of the last update, and so are timestamp, in milliseconds, and headers.
@@ -24,7 +25,7 @@ type suppressRow struct {
 
 // size is what Kafka Streams counts for the row in a buffer with a bound: the values, and the context of the record. The key and eight bytes of time
 // come on top.
-func (r suppressRow) size() int64 {
+func (r suppressRow[V]) size() int64 {
 	n := len(r.prior) + r.oldSize + len(r.latest) + 8 + 8 + 4 + r.topicSize
 	for _, h := range r.headers {
 		n += utf8.RuneCountInString(h.Key) + len(h.Value)
@@ -34,7 +35,7 @@ func (r suppressRow) size() int64 {
 
 // suppressRows is the serde of suppressRow: a byte of flags, the timestamp 8, the two sizes, then the values, each with its length in front, then the
 // headers. Numbers are varints but for the timestamp.
-type suppressRows struct{}
+type suppressRows[V any] struct{}
 
 const (
 	rowHasPrior byte = 1 << iota
@@ -42,7 +43,7 @@ const (
 )
 
 // Append implements serde.Serde.
-func (suppressRows) Append(dst []byte, r suppressRow) ([]byte, error) {
+func (suppressRows[V]) Append(dst []byte, r suppressRow[V]) ([]byte, error) {
 	flags := byte(0)
 	if r.prior != nil {
 		flags |= rowHasPrior
@@ -74,7 +75,7 @@ func (suppressRows) Append(dst []byte, r suppressRow) ([]byte, error) {
 var errSuppressRow = errors.New("read suppressed row: the state is damaged")
 
 // Decode implements serde.Serde.
-func (suppressRows) Decode(b []byte) (r suppressRow, err error) {
+func (suppressRows[V]) Decode(b []byte) (r suppressRow[V], err error) {
 	if len(b) < 9 {
 		return r, errSuppressRow
 	}
@@ -100,7 +101,7 @@ func (suppressRows) Decode(b []byte) (r suppressRow, err error) {
 		}
 	}
 	if d.damaged || len(d.b) > 0 {
-		return suppressRow{}, errSuppressRow
+		return suppressRow[V]{}, errSuppressRow
 	}
 	return r, nil
 }
