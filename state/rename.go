@@ -61,3 +61,9 @@ func (s JoinSpec[K, L, R]) RenamedFrom(old string) JoinSpec[K, L, R] {
 	s.renamedFrom = old
 	return s
 }
+
+// RenamedFrom goes on with the state of the store that was called old before: see KeyValueSpec.RenamedFrom.
+func (s BufferSpec[K, V]) RenamedFrom(old string) BufferSpec[K, V] {
+	s.renamedFrom = old
+	return s
+}

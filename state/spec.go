@@ -29,6 +29,8 @@ const (
 	KindLRU Kind = "lru"
 	// KindJoinBuffer is a store of records in the order of their times, any number per key.
 	KindJoinBuffer Kind = "join-buffer"
+	// KindBuffer is a store with one row per key, in the order of the times at which the keys came.
+	KindBuffer Kind = "buffer"
 )
 
 // A Spec is the descriptor of a store, of any kind and type. KeyValue, Window, Versioned, LRU and JoinBuffer make them.

@@ -15,13 +15,14 @@ type conformanceNode struct {
 	Size, Advance, Every, History            int64
 	Before, After                            int64
 	Grace                                    *int64
+	Limit, Max                               int64
 }
 
 // operator is the word that the node needs.
 func (n *conformanceNode) operator() string {
 	switch {
 	case n.Op == "window-aggregate" && n.Emit == "suppress":
-		return "suppress"
+		return "suppress " + n.Window
 	case n.Op == "window-aggregate":
 		return n.Op + " " + n.Window
 	case n.Op == "stream-table-join" && n.Grace != nil:
@@ -105,6 +106,12 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 
 	"stream-table-join versioned": (*interpreter).versionedJoin,
 	"versioned-table":             (*interpreter).versionedTable,
+
+	"suppress tumbling":   (*interpreter).windowAggregate,
+	"suppress hopping":    (*interpreter).windowAggregate,
+	"suppress session":    (*interpreter).sessionAggregate,
+	"suppress sliding":    (*interpreter).slidingAggregate,
+	"suppress-time-limit": (*interpreter).suppressTimeLimit,
 }
 
 type textStream = stream.Stream[text, text]

@@ -134,5 +134,13 @@ func (in *interpreter) windowAggregate(n *conformanceNode) {
 	default:
 		t = w.Aggregate(zeroText, added, state.Window(in.name("store"), texts, texts))
 	}
+	in.putWindowed(n, t)
+}
+
+// putWindowed makes the stream that windowed results are in the cases.
+func (in *interpreter) putWindowed(n *conformanceNode, t stream.WindowedTable[text, text]) {
+	if n.Emit == "suppress" {
+		t = t.Suppress(state.Buffer(in.name("buffer"), texts, texts), stream.UntilWindowCloses{})
+	}
 	in.put(n, t.ToStream(windowText), true)
 }

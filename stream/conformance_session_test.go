@@ -31,7 +31,7 @@ func (in *interpreter) slidingAggregate(n *conformanceNode) {
 	default:
 		t = w.Aggregate(zeroText, added, state.Window(in.name("store"), texts, texts).Retention(keep))
 	}
-	in.put(n, t.ToStream(windowText), true)
+	in.putWindowed(n, t)
 }
 
 func (in *interpreter) sessionAggregate(n *conformanceNode) {
@@ -46,7 +46,7 @@ func (in *interpreter) sessionAggregate(n *conformanceNode) {
 	default:
 		t = w.Aggregate(zeroText, added, mergedText, sessionTexts(in, texts, keep))
 	}
-	in.put(n, t.ToStream(windowText), true)
+	in.putWindowed(n, t)
 }
 
 func sessionTexts[V any](in *interpreter, value serde.Serde[V], keep time.Duration) state.SessionSpec[text, V] {
