@@ -311,12 +311,23 @@ func (s *BufferStore[K, V]) sizeOf(r *row[V]) (int64, error) {
 // All yields the rows in their order. Puts and removals inside the loop are legal: a row that is gone when the loop would come to it is left out, and one
 // that is put for the first time is not seen. An error ends the loop.
 func (s *BufferStore[K, V]) All() iter.Seq2[Buffered[K, V], error] {
+	return s.Until(time.UnixMilli(math.MaxInt64))
+}
+
+// Until is All for the rows with times that are not after at. Where there are none, the loop costs next to nothing.
+func (s *BufferStore[K, V]) Until(at time.Time) iter.Seq2[Buffered[K, V], error] {
 	return func(yield func(Buffered[K, V], error) bool) {
-		if s.broken != nil {
-			yield(Buffered[K, V]{}, s.broken)
+		if _, ok, err := s.FirstUntil(at); err != nil || !ok {
+			if err != nil {
+				yield(Buffered[K, V]{}, err)
+			}
 			return
 		}
-		for id, err := range s.order.scan(nil, nil, false) {
+		hi := []byte(noRows)
+		if ms := at.UnixMilli(); ms < math.MaxInt64 {
+			hi = binary.BigEndian.AppendUint64(nil, uint64(ms+1))
+		}
+		for id, err := range s.order.scan([]byte(s.tally.now.floor), hi, false) {
 			if err != nil {
 				yield(Buffered[K, V]{}, err)
 				return

@@ -123,6 +123,13 @@ func checkBuffer(rt *rapid.T, e state.Engine) {
 			e, ok, err := b.FirstUntil(at(ms))
 			require.NoError(rt, err)
 			first(rt, ms, e, ok)
+			n := 0
+			for e, err := range b.Until(at(ms)) {
+				require.NoError(rt, err)
+				require.Equal(rt, now.order()[n], e.Key)
+				n++
+			}
+			require.False(rt, n < len(now) && now[now.order()[n]].at <= ms)
 		},
 		"get": func(rt *rapid.T) {
 			k := keys.Draw(rt, "key")

@@ -309,18 +309,15 @@ func (p *suppressor[K, V]) release() error {
 	if due < 0 {
 		return nil
 	}
-	for {
-		e, ok, err := p.buffer.FirstUntil(time.UnixMilli(due))
+	for e, err := range p.buffer.Until(time.UnixMilli(due)) {
 		if err != nil {
 			return p.nc.FailAt(dlq.Encode, err)
-		}
-		if !ok {
-			return nil
 		}
 		if err := p.send(e); err != nil {
 			return err
 		}
 	}
+	return nil
 }
 
 // enforce keeps the buffer within its bounds.
