@@ -192,3 +192,21 @@ func TestCoalesce_KeepsValuesWithPointersApart(t *testing.T) {
 	}
 	require.Equal(t, []string{"all=a1,b1@2", "all=a1,b1 less a1,b1 plus a3,b1@4"}, read(d, "out"))
 }
+
+func TestBuild_RefusesJoinsOfATableThatCoalesces(t *testing.T) {
+	t.Parallel()
+	for name, derive := range map[string]func(table lineTable) lineTable{
+		"itself":       func(table lineTable) lineTable { return table },
+		"a view of it": func(table lineTable) lineTable { return table.Filter(hasA) },
+	} {
+		b := stream.NewBuilder()
+		table, other := b.Table(lines("in"), lineStore("in"), stream.Coalesce()), b.Table(lines("other"), lineStore("other"))
+		other.LeftJoin(derive(table), leftPlus)
+		require.Contains(t, faults(t, b), "a table that is joined coalesces its updates", name)
+	}
+	b := stream.NewBuilder()
+	table, other := b.Table(lines("in"), lineStore("in"), stream.Coalesce()), b.Table(lines("other"), lineStore("other"))
+	other.LeftJoin(table.Filter(hasA).Materialize(lineStore("kept")), leftPlus)
+	_, err := b.Build()
+	require.NoError(t, err)
+}

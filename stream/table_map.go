@@ -63,7 +63,7 @@ func mapTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, f f
 // out changes from no row to no row.
 func deriveTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, quiet bool, f func(K, V) (V2, bool)) *tableNode[K, V2] {
 	t := &tableNode[K, V2]{spec: spec, derived: true}
-	t.inherits = parent.isVersioned
+	t.inherits, t.follows = parent.isVersioned, parent.isAhead
 	t.wantOld = func() {
 		if t.store == nil {
 			parent.sendOld()
