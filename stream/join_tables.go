@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"slices"
 	"time"
 
@@ -15,6 +16,12 @@ import (
 // Key: kept; the tables must be partitioned alike by it. Time: the later of the two rows'. State: none, unless Materialize follows; it reads the stores of
 // both tables. Errors: a panic of f meets the policy. Nulls: f never sees a deleted row: a delete on one side deletes the result while the other side
 // has a row, and is dropped while it has none. Updates of a versioned table that a later version supersedes are dropped, counted.
+//
+// Two tables that are derived of the same one are updated one after the other, and each update finds the rows of the other as they are already: there are two
+// results, and a delete that takes the rows of both sides has none, as in Kafka Streams. LeftJoin and OuterJoin mention it.
+// Where such a join is filtered, grouped or joined further, Materialize it: without its store, it does not know what it said before.
+//
+// A table with Coalesce cannot be joined, since its rows are ahead of its updates: coalesce the result.
 func (t Table[K, V]) Join[VO, VR any](other Table[K, VO], f func(V, VO) VR, opts ...Option) Table[K, VR] {
 	return joinTables(t, other, node("join-tables", opts), innerJoin, func(l Opt[V], r Opt[VO]) VR { return f(l.Value, r.Value) })
 }
@@ -45,6 +52,10 @@ func (t Table[K, V]) OuterJoin[VO, VR any](other Table[K, VO], f func(Opt[V], Op
 	}
 	return joinTables(t, other, spec, outerJoin, f)
 }
+
+// A join of rows whose updates are still to come would work out old values that nobody was told, and miss rows that come and go.
+var errAhead = errors.New("a table that is joined coalesces its updates, and its rows are ahead of them: coalesce the result of the join instead, " +
+	"or join a table that is derived of it and kept in a store without Coalesce")
 
 // A joinKind says which rows have a result.
 type joinKind uint8
@@ -102,6 +113,9 @@ func joinTables[K, V, VO, VR any](
 		func(c *topology.NodeContext, next topology.Processor[K, topology.Change[VR]]) (topology.Processor[K, sided[V, VO]], error) {
 			p := &tablesJoin[K, V, VO, VR]{
 				nc: c, joiner: j, old: t.keepsOld(), nullKeys: c.Drops("null-key"), superseded: c.Drops("superseded"), next: t.outlet(c, next),
+			}
+			if l.t.isAhead() || r.t.isAhead() {
+				return nil, errAhead
 			}
 			var err error
 			if p.left, err = l.t.reader(c); err != nil {

@@ -36,6 +36,8 @@ type tableNode[K, V any] struct {
 	versioned bool
 	inherits  func() bool
 	history   *history[K, V]
+	// follows tells, of a table without a store of its own, that one it is read through coalesces.
+	follows func() bool
 	// read makes the function that looks a row up; stores are what it reads. They are used where the table has no store of the key-value kind.
 	read   func(c *topology.NodeContext) (lookup[K, V], error)
 	stores func() []state.Spec
@@ -62,6 +64,11 @@ func (t *tableNode[K, V]) keepsOld() bool { return t.old || t.pending != nil }
 // row.
 func (t *tableNode[K, V]) isVersioned() bool {
 	return t.store == nil && (t.versioned || t.inherits != nil && t.inherits())
+}
+
+// isAhead tells, when the program is complete, that a reader of the table may see rows whose updates are still to be sent.
+func (t *tableNode[K, V]) isAhead() bool {
+	return t.pending != nil || t.store == nil && t.follows != nil && t.follows()
 }
 
 // readStores are the stores that a reader of the table touches.

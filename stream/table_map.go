@@ -62,7 +62,9 @@ func mapTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, f f
 // deriveTable adds a table whose rows are functions of the parent's: f returns the row, and false where there is none. quiet leaves
 // out changes from no row to no row.
 func deriveTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, quiet bool, f func(K, V) (V2, bool)) *tableNode[K, V2] {
-	t := &tableNode[K, V2]{spec: spec, derived: true, closes: parent.closes, inherits: parent.isVersioned}
+	t := &tableNode[K, V2]{
+		spec: spec, derived: true, closes: parent.closes, inherits: parent.isVersioned, follows: parent.isAhead,
+	}
 	t.wantOld = func() {
 		if t.store == nil {
 			parent.sendOld()
