@@ -92,6 +92,7 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"window-aggregate tumbling": (*interpreter).windowAggregate,
 	"window-aggregate hopping":  (*interpreter).windowAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
+	"foreign-key-join":          (*interpreter).foreignKeyJoin,
 }
 
 type textStream = stream.Stream[text, text]
