@@ -93,7 +93,9 @@ const responseHead = 1 + 1 + len(fingerprint{})
 // responseSerde leaves the partition out: it has done its work when the response is written.
 type responseSerde[V any] struct{ value serde.Serde[V] }
 
-func newResponseSerde[V any](value serde.Serde[V]) serde.Serde[response[V]] { return responseSerde[V]{value} }
+func newResponseSerde[V any](value serde.Serde[V]) serde.Serde[response[V]] {
+	return responseSerde[V]{value}
+}
 
 // Bind implements serde.Binder.
 func (s responseSerde[V]) Bind(topic string, role serde.Role) (serde.Serde[response[V]], error) {
