@@ -99,7 +99,7 @@ func newResponseSerde[V any](value serde.Serde[V]) serde.Serde[response[V]] {
 
 // Bind implements serde.Binder.
 func (s responseSerde[V]) Bind(topic string, role serde.Role) (serde.Serde[response[V]], error) {
-	value, err := bound(s.value, topic, role)
+	value, err := bindTo(s.value, topic, role)
 	return responseSerde[V]{value}, err
 }
 
@@ -198,8 +198,8 @@ func behind(prefix []byte) []byte {
 	}
 }
 
-// bound is the serde for that topic.
-func bound[T any](s serde.Serde[T], topic string, role serde.Role) (serde.Serde[T], error) {
+// bindTo is the serde for that topic.
+func bindTo[T any](s serde.Serde[T], topic string, role serde.Role) (serde.Serde[T], error) {
 	b, ok := s.(serde.Binder[T])
 	if !ok {
 		return s, nil
@@ -221,12 +221,12 @@ type foreignSerdes[K, V, KF any] struct {
 func (j ForeignJoin[K, V, KF, VF]) bind(c *topology.NodeContext) (s foreignSerdes[K, V, KF], err error) {
 	subscriptions := topology.RepartitionTopic(c.Host().Application(), j.name+"-subscription")
 	responses := topology.RepartitionTopic(c.Host().Application(), j.name+"-response")
-	if s.key, err = bound(j.key, responses, serde.Key); err != nil {
+	if s.key, err = bindTo(j.key, responses, serde.Key); err != nil {
 		return s, err
 	}
-	if s.value, err = bound(j.value, subscriptions, serde.Value); err != nil {
+	if s.value, err = bindTo(j.value, subscriptions, serde.Value); err != nil {
 		return s, err
 	}
-	s.foreignKey, err = bound(j.foreignKey, subscriptions, serde.Key)
+	s.foreignKey, err = bindTo(j.foreignKey, subscriptions, serde.Key)
 	return s, err
 }

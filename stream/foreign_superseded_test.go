@@ -12,8 +12,8 @@ import (
 	"github.com/weirstream/weir/topology"
 )
 
-// past makes a table whose updates with the value "past" are of the past, as a table with a history has them.
-func past(t Table[string, string]) Table[string, string] {
+// ofThePast makes a table whose updates with the value "past" are of the past, as a table with a history has them.
+func ofThePast(t Table[string, string]) Table[string, string] {
 	n := &tableNode[string, string]{read: t.t.reader, stores: t.t.readStores, wantOld: t.t.sendOld, versioned: true}
 	n.port = t.t.port.Attach(topology.NodeSpec{Op: "past"}, func(_ *topology.NodeContext, next topology.Processor[string, topology.Change[string]]) (
 		topology.Processor[string, topology.Change[string]], error) {
@@ -32,7 +32,7 @@ func TestJoinForeign_DropsUpdatesOfThePast(t *testing.T) {
 		return state.KeyValue(name, serde.String(), serde.String())
 	}
 	b := NewBuilder()
-	left, right := past(b.Table(topic("left"), store("left"))), past(b.Table(topic("right"), store("right")))
+	left, right := ofThePast(b.Table(topic("left"), store("left"))), ofThePast(b.Table(topic("right"), store("right")))
 	via := NewForeignJoin("join", serde.String(), serde.String(), serde.String(), serde.String())
 	left.JoinForeign(right, func(v string) (string, bool) { return v, true }, func(v, row string) string { return v + row }, via).
 		ToStream().To(topic("out"))

@@ -83,7 +83,7 @@ func TestJoinForeign_IsTheJoinOfTheTablesInTheEnd(t *testing.T) {
 			ts := int64(i) + rapid.Int64Range(0, 20).Draw(rt, "time")
 			m.set(topic, k, v)
 			feed(t, d, topic, fmt.Sprintf("%s=%s@%d", k, v, ts))
-			disturb(d, rapid.SampledFrom([]string{"", "", "", "", "commit", "commit", "crash", "lose"}).Draw(rt, "then"))
+			unsettle(d, rapid.SampledFrom([]string{"", "", "", "", "commit", "commit", "crash", "lose"}).Draw(rt, "then"))
 		}
 		settle(d)
 		m["inner"] = m.join("left", "right", false)
@@ -107,8 +107,8 @@ func TestJoinForeign_IsTheJoinOfTheTablesInTheEnd(t *testing.T) {
 	})
 }
 
-// disturb does one thing that happens between records.
-func disturb(d *streamtest.Driver, then string) {
+// unsettle does one thing that happens between records.
+func unsettle(d *streamtest.Driver, then string) {
 	switch then {
 	case "commit":
 		d.Commit()
