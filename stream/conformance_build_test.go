@@ -112,6 +112,7 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"suppress session":    (*interpreter).sessionAggregate,
 	"suppress sliding":    (*interpreter).slidingAggregate,
 	"suppress-time-limit": (*interpreter).suppressTimeLimit,
+	"foreign-key-join":    (*interpreter).foreignKeyJoin,
 }
 
 type textStream = stream.Stream[text, text]

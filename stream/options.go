@@ -28,7 +28,7 @@ type SourceTableOption interface{ sourceTableOption(s *settings) }
 // A SourceOption fits sources: StartFrom, TimestampFrom, IdleAfter and every Common option.
 type SourceOption interface{ sourceOption(s *settings) }
 
-// A SinkOption fits sinks: PartitionBy and every Common option.
+// A SinkOption fits sinks: PartitionBy, PartitionsBy and every Common option.
 type SinkOption interface{ sinkOption(s *settings) }
 
 // A ProcessOption fits Process and ProcessValues: Stores and every Common option.
@@ -141,6 +141,7 @@ type settings struct {
 	start           Start
 	timestamp       any
 	partition       any
+	multicast       any
 	idle            time.Duration
 	grace           Wait
 	keepsPartitions bool

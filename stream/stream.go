@@ -69,7 +69,7 @@ func partitioner[K, V any](b *Builder, s *settings) func(*Record[K, V], int32) i
 	return func(r *Record[K, V], n int32) int32 { return f(r.Key, r.Value, n) }
 }
 
-// To writes the stream to a topic, in the partition of the key's hash unless PartitionBy says otherwise.
+// To writes the stream to a topic, in the partition of the key's hash unless PartitionBy or PartitionsBy says otherwise.
 //
 // Key, Time: written as they are, with the headers. State: none. Errors: what cannot be encoded meets the policy. Nulls: a tombstone is written as
 // null, and so is a value that a nullable serde takes for null; a record without a key goes to some partition.
@@ -89,7 +89,9 @@ func (s Stream[K, V]) ToDynamic(f func(K, V) string, format Topic[K, V], opts ..
 }
 
 func sink[K, V any](b *Builder, port topology.Port[K, V], t Topic[K, V], choose func(*Record[K, V]) string, s settings) {
-	port.Sink(t, topology.SinkSpec[K, V]{NodeSpec: s.NodeSpec, Topic: choose, Partition: partitioner[K, V](b, &s)})
+	port.Sink(t, topology.SinkSpec[K, V]{
+		NodeSpec: s.NodeSpec, Topic: choose, Partition: partitioner[K, V](b, &s), Multicast: multicast[K, V](b, &s),
+	})
 }
 
 // Merge joins the streams into one. There is no order between them.

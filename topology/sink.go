@@ -146,7 +146,7 @@ func (s *sink[K, V]) cast(o Output, r *Record[K, V]) error {
 	}
 	for _, p := range to {
 		if p < 0 || p >= n {
-			return s.nc.Fail(fmt.Errorf("partition %d of topic %q: Multicast must return some of 0 to %d", p, o.Topic, n-1))
+			return s.nc.Fail(fmt.Errorf("partition %d of topic %q: PartitionsBy must return some of 0 to %d", p, o.Topic, n-1))
 		}
 		o.Partition = p
 		if err := s.emit(o); err != nil {

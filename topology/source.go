@@ -102,7 +102,7 @@ func source[K, V any](b *Builder, info topicInfo, t Topic[K, V], s SourceSpec[K,
 		if err != nil {
 			return nil, err
 		}
-		return newInput(c, t, s.Timestamp, join(next))
+		return newInput(c, NewTopic(n.fullTopic(c.host.Application()), t.key, t.value), s.Timestamp, join(next))
 	}
 	return Port[K, V]{b, n}
 }
