@@ -47,7 +47,8 @@ func (w Between) retention() time.Duration {
 // Join makes one record of each pair of records, of this stream and the other, that have the same key and times that are close: see Between. It does so
 // when the second of the two comes. The same stream may be on both sides.
 //
-// A partner is found if it has been kept: late records find the partners of their time within the grace.
+// A partner is found as long as it is kept: until the newest record of its side is later by Before, After and Grace together. That is the rule of Kafka
+// Streams; a retention of a millisecond more, asked for in the descriptor, finds a partner at the far end of the window at the very end of the grace too.
 //
 // Key: kept; both streams must be partitioned alike by it. Time: the later of the two; the headers of the one that came second. State: st's stores
 // <name>-left and <name>-right, the first alone if a stream is joined with itself. Errors: a panic of f meets the policy. Nulls: records without a
