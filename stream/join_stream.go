@@ -39,9 +39,13 @@ func (w Between) check() error {
 	return nil
 }
 
-// retention is how long the records of a side must be kept, counted from the newest of that side.
+// retention is how long the records of a side must be kept, counted from the newest of that side. Kafka Streams keeps them for the span of the window,
+// which does not reach to a window that begins later.
 func (w Between) retention() time.Duration {
-	return max(w.Before+w.After, w.Before, w.After, 0) + w.Grace
+	if min(w.Before, w.After) < 0 {
+		return max(w.Before, w.After) + time.Millisecond + w.Grace
+	}
+	return max(w.Before+w.After+w.Grace, time.Millisecond)
 }
 
 // Join makes one record of each pair of records, of this stream and the other, that have the same key and times that are close: see Between. It does so
@@ -111,7 +115,7 @@ func joinStreams[K, L, R, VR any](
 		w = Between{}
 	}
 	j.window = w
-	least := max(w.retention(), time.Millisecond)
+	least := w.retention()
 	switch r := j.stores.Left().Info().Retention; {
 	case r == 0:
 		j.stores = j.stores.Retention(least)
