@@ -191,6 +191,10 @@ func (j streamJoin[K, L, R, VR]) waiting(c *topology.NodeContext) *unmatched[K, 
 	}
 	if u.least.Now() == state.NoTime {
 		u.least.Set(math.MaxInt64)
+		for range u.store.All() { // the clocks are lost, with the group's offsets: look soon. A broken store shows then
+			u.least.Set(0)
+			break
+		}
 	}
 	return u
 }
