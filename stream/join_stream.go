@@ -39,15 +39,20 @@ func (w Between) check() error {
 	return nil
 }
 
-// retention is how long the records of a side must be kept, counted from the newest of that side.
+// retention is how long the records of a side must be kept, counted from the newest of that side. Kafka Streams keeps them for the span of the window,
+// which does not reach to a window that begins later.
 func (w Between) retention() time.Duration {
-	return max(w.Before+w.After, w.Before, w.After, 0) + w.Grace
+	if min(w.Before, w.After) < 0 {
+		return max(w.Before, w.After) + time.Millisecond + w.Grace
+	}
+	return max(w.Before+w.After+w.Grace, time.Millisecond)
 }
 
 // Join makes one record of each pair of records, of this stream and the other, that have the same key and times that are close: see Between. It does so
 // when the second of the two comes. The same stream may be on both sides.
 //
-// A partner is found if it has been kept: late records find the partners of their time within the grace.
+// A partner is found as long as it is kept: until the newest record of its side is later by Before, After and Grace together. That is the rule of Kafka
+// Streams; a retention of a millisecond more, asked for in the descriptor, finds a partner at the far end of the window at the very end of the grace too.
 //
 // Key: kept; both streams must be partitioned alike by it. Time: the later of the two; the headers of the one that came second. State: st's stores
 // <name>-left and <name>-right, the first alone if a stream is joined with itself. Errors: a panic of f meets the policy. Nulls: records without a
@@ -110,7 +115,7 @@ func joinStreams[K, L, R, VR any](
 		w = Between{}
 	}
 	j.window = w
-	least := max(w.retention(), time.Millisecond)
+	least := w.retention()
 	switch r := j.stores.Left().Info().Retention; {
 	case r == 0:
 		j.stores = j.stores.Retention(least)
@@ -186,6 +191,10 @@ func (j streamJoin[K, L, R, VR]) waiting(c *topology.NodeContext) *unmatched[K, 
 	}
 	if u.least.Now() == state.NoTime {
 		u.least.Set(math.MaxInt64)
+		for range u.store.All() { // the clocks are lost, with the group's offsets: look soon. A broken store shows then
+			u.least.Set(0)
+			break
+		}
 	}
 	return u
 }

@@ -15,7 +15,8 @@ import (
 // A record waits until the join's stream time has passed its time by leftMs or rightMs: the end of its window and the grace. The rules by which
 // that is found out are those of Kafka Streams, since they decide which results there are: a record that waits longer may still find a partner. No
 // look is taken while the time in least, with the wait of the side that asks, is not over. A look goes through the records by time, the right side before
-// the left, until records of both sides are still to wait, and leaves the time of the last one seen in least; a record that begins to wait lowers it to its own.
+// the left, until it has seen that records of both sides are still to wait, and leaves the time of the last record that it came to in least; a record that
+// begins to wait lowers it to its own.
 //
 // Both clocks are state of the task: a restart changes nothing.
 type unmatched[K, L, R, VR any] struct {

@@ -1,6 +1,9 @@
 package task
 
 import (
+	"cmp"
+	"slices"
+
 	"github.com/weirstream/weir/internal/wire"
 	"github.com/weirstream/weir/state"
 )
@@ -19,23 +22,43 @@ func (t *Task) Clock(name string) *state.Clock {
 	return c
 }
 
-// loadClocks notes what a commit saved. Clocks that a restore moved further keep their reading.
-func (t *Task) loadClocks(b []byte) error {
-	if len(b) == 0 {
-		return nil
+// loadClocks notes what commits saved. Where two commits saved a clock, the later one tells its reading, since clocks may be set back; commits are
+// numbered. Clocks that a restore moved further keep their reading.
+func (t *Task) loadClocks(commits ...[]byte) error {
+	var sets [][]wire.Clock
+	for _, b := range commits {
+		if len(b) == 0 {
+			continue
+		}
+		set, err := wire.DecodeClocks(b)
+		if err != nil {
+			return t.errorf("read clocks: %w", err)
+		}
+		sets = append(sets, set)
 	}
-	saved, err := wire.DecodeClocks(b)
-	if err != nil {
-		return t.errorf("read clocks: %w", err)
+	slices.SortStableFunc(sets, func(a, b []wire.Clock) int { return cmp.Compare(commitNumber(a), commitNumber(b)) })
+	clear(t.saved)
+	for _, set := range sets {
+		for _, c := range set {
+			t.saved[c.Name] = c.UnixMs
+		}
 	}
-	for _, c := range saved {
-		t.saved[c.Name] = max(c.UnixMs, t.saved[c.Name])
-		if known := t.clocks[c.Name]; known != nil {
-			known.Advance(c.UnixMs)
+	for _, name := range t.clockOrder {
+		if ms, ok := t.saved[name]; ok {
+			t.clocks[name].Advance(ms)
 		}
 	}
 	t.journal.Release()
 	return nil
+}
+
+func commitNumber(set []wire.Clock) int64 {
+	for _, c := range set {
+		if c.Name == commitsClock {
+			return c.UnixMs
+		}
+	}
+	return state.NoTime
 }
 
 // saveClocks encodes the clocks that have been set, in the order of their first use.

@@ -11,9 +11,11 @@ import (
 
 	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/internal/task"
+	"github.com/weirstream/weir/internal/wire"
 	"github.com/weirstream/weir/serde"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/stream"
+	"github.com/weirstream/weir/topology"
 )
 
 // counted counts the records of "a" into "out"; its second input is "b".
@@ -179,6 +181,26 @@ func TestStart_GoesOnFromTheClocksOfACommit(t *testing.T) {
 
 	err := b.task.Rollback(b.start(), []byte{99})
 	require.ErrorContains(t, err, "read clocks: decode clocks")
+}
+
+func TestStart_TakesAClockThatWasSetBackFromTheLaterCommit(t *testing.T) {
+	t.Parallel()
+	b := newBench(t, counted())
+	b.add("a", "k", "v", 5000)
+	b.drain()
+	b.commit()
+	b.add("a", "k", "v", 5000)
+	b.drain()
+	b.commit()
+	for _, test := range []struct{ commit, want int64 }{{9, 1000}, {0, 5000}} {
+		other := wire.AppendClocks(nil, []wire.Clock{{Name: "stream", UnixMs: 1000}, {Name: "commits", UnixMs: test.commit}})
+		for range 2 { // what an earlier start read does not count
+			require.NoError(t, b.task.Rollback(b.start(), other))
+			now, ok := b.task.Now(topology.StreamTime)
+			require.True(t, ok)
+			require.Equal(t, at(test.want), now)
+		}
+	}
 }
 
 func TestDecodeMetadata_TakesWhatIsNotItsOwnForNone(t *testing.T) {

@@ -138,10 +138,8 @@ func (t *Task) Start(positions map[string]int64, clocks []byte) error {
 	if err != nil {
 		return t.errorf("read clocks: %w", err)
 	}
-	for _, b := range [][]byte{kept, clocks} {
-		if err := t.loadClocks(b); err != nil {
-			return err
-		}
+	if err := t.loadClocks(kept, clocks); err != nil {
+		return err
 	}
 	return t.wire(positions)
 }
