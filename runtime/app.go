@@ -42,6 +42,7 @@ type App struct {
 	stopping atomic.Bool
 	stopped  chan struct{} // is closed when the workers have given up their tasks
 	fatal    chan error
+	beside   *calls        // of asynchronous operators
 	openers  chan struct{} // holds one element for each task that is being opened
 
 	mu         sync.Mutex
@@ -64,7 +65,7 @@ func New(top *topology.Topology, cfg Config) (*App, error) {
 		top: top, cfg: cfg, log: cfg.Logger.With("application", cfg.ApplicationID), stats: newStats(), hook: func(string) {},
 		rolledBack: func(topology.TaskID, map[string]int64) {},
 		inputs:     map[topicPartition]*input{}, fatal: make(chan error, 16), stopped: make(chan struct{}),
-		openers: make(chan struct{}, openAtOnce), grace: stopGrace,
+		beside: newCalls(), openers: make(chan struct{}, openAtOnce), grace: stopGrace,
 	}
 	a.state.listen = func(from, to State) {
 		a.log.Info("state changes", "from", from.String(), "to", to.String())
@@ -203,7 +204,8 @@ func (a *App) work(ctx context.Context, endIO context.CancelFunc) error {
 			<-w.over // one that hangs in a user function is left behind
 		}
 	}
-	return errors.Join(failure, err)
+	endTasks(nil)
+	return errors.Join(failure, err, a.beside.wait(a.grace))
 }
 
 // stopGrace is how long a worker may take to finish the record in process before user functions are interrupted, and then how long it may take to

@@ -99,7 +99,7 @@ func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 	if !s.ok() {
 		return s
 	}
-	spec := node("merge", nil)
+	spec := pure(node("merge", nil))
 	ports := []topology.Port[K, V]{s.port}
 	for _, o := range others {
 		if !sameBuilder(s.b, o.b, spec) {

@@ -46,6 +46,7 @@ func (b *Builder) Build() (*Topology, error) {
 	t.markNullKeys()
 	t.markIdle()
 	b.checkStores()
+	b.checkAsync()
 	if len(b.errs) == 0 {
 		for _, s := range t.subs {
 			if err := trial(t, s); err != nil {
