@@ -20,7 +20,11 @@ func (o Common) asyncOption(s *settings) { o.set(s) }
 // Async is an option of MapValuesAsync.
 type Async struct{ apply func(s *asyncSettings) }
 
-func (o Async) asyncOption(s *settings) { o.apply(&s.async) }
+func (o Async) asyncOption(s *settings) {
+	if o.apply != nil {
+		o.apply(&s.async)
+	}
+}
 
 // Concurrency is how many calls of the operator may be on their way at once in one task, that is in one partition. Without it, 16.
 func Concurrency(n int) Async { return Async{func(s *asyncSettings) { s.atOnce = &n }} }

@@ -12,8 +12,8 @@ type queue struct {
 	idle *idle // nil for an input that is never idle
 	// ahead is nil for an input without asynchronous operators behind it.
 	ahead *window
-	raws []topology.Raw
-	head int
+	raws  []topology.Raw
+	head  int
 
 	decoded   bool  // the head is in the input
 	waiting   bool  // for its head to be decoded: in Task.waiting
