@@ -136,7 +136,13 @@ func (a *App) prepare(ctx context.Context) error {
 	}
 	var err error
 	for {
-		if a.plan, err = a.cluster.prepare(ctx, a.top); err == nil || classify(err) != retry {
+		var top *topology.Topology
+		if top, err = a.cluster.resolve(ctx, a.top); err == nil {
+			if a.plan, err = a.cluster.prepare(ctx, top); err == nil {
+				a.top = top
+			}
+		}
+		if err == nil || classify(err) != retry {
 			break
 		}
 		a.log.Warn("check the cluster, trying again", "err", err)
@@ -274,15 +280,13 @@ func (a *App) fail(err error) {
 }
 
 func (a *App) newConsumer() (*kgo.Client, error) {
-	var topics []string
-	for _, s := range a.top.Subtopologies() {
-		for _, t := range s.SourceTopics(a.cfg.ApplicationID) {
-			topics = append(topics, t.Name)
-		}
-	}
+	topics := sourceTopics(a.top, a.cfg.ApplicationID)
 	b := &balancer{
 		self:  wire.Subscription{ProcessID: a.dir.processID, Workers: uint32(a.cfg.Workers), Signature: a.top.Signature()},
 		tasks: a.plan.Tasks, onJoin: a.group.join, onRefused: a.fail, member: a.group.present,
+	}
+	if a.top.HasPatterns() {
+		b.tasksWith = a.tasksWith
 	}
 	c, err := kgo.NewClient(append(a.cfg.options("consumer"),
 		kgo.ConsumerGroup(a.cfg.ApplicationID), kgo.ConsumeTopics(topics...), kgo.Balancers(b), kgo.DisableAutoCommit(),

@@ -124,6 +124,7 @@ func (s Stream[K, V]) ToTable(st state.KeyValueSpec[K, V], opts ...TableOption) 
 	}
 	spec := gather("to-table", opts, TableOption.tableOption).NodeSpec
 	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
+	s.b.graph.Copartition(spec.Op, spec.Pos, s.port)
 	return materialize(s.b, s.port, spec, st)
 }
 

@@ -68,9 +68,9 @@ func (t *Topology) WireAhead(h Host, ask func(Ask), subs ...*Subtopology) ([]Sou
 			case n.ahead != nil:
 				receivers[n] = n.ahead(c, ask)
 			case n.kind == SourceNode:
-				var in Input
-				in, err = n.input(c, kids)
-				inputs = append(inputs, SourceInput{n.fullTopic(h.Application()), n.name, n.topic.internal, in})
+				var in []SourceInput
+				in, err = s.inputs(c, kids)
+				inputs = append(inputs, in...)
 			default:
 				receivers[n], err = n.wire(c, kids)
 			}

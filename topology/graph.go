@@ -49,8 +49,8 @@ type node struct {
 	ahead func(c *NodeContext, ask func(Ask)) any
 	// discard is a receiver of the node's input type that does nothing.
 	discard any
-	// input builds the node's Input, of a source.
-	input func(c *NodeContext, kids []any) (Input, error)
+	// input builds the node's Input for a topic, of a source. topic is the name that the serdes are bound to.
+	input func(c *NodeContext, topic string, kids []any) (Input, error)
 }
 
 // sourceSettings are what a source says beyond its topic.
