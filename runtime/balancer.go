@@ -140,14 +140,13 @@ func (g *generation) Balance(topics map[string]int32) kgo.IntoSyncAssignment {
 // BalanceOrError implements kgo.GroupMemberBalancerOrError.
 func (g *generation) BalanceOrError(topics map[string]int32) (kgo.IntoSyncAssignment, error) {
 	g.tasks = g.b.tasks
-	if g.b.tasksWith != nil {
-		tasks, err := g.b.tasksWith(topics)
-		if err != nil {
-			return nil, fmt.Errorf("lay out the tasks of the group: %w", err)
-		}
-		g.tasks = tasks
-	}
 	g.refuseOthers()
+	if g.b.tasksWith != nil && !g.strange {
+		// Where that fails the tasks stay as this instance has them: the group must go on, and who starts next is told what is wrong.
+		if tasks, err := g.b.tasksWith(topics); err == nil {
+			g.tasks = tasks
+		}
+	}
 	owner := g.owners()
 	var members []assign.Member
 	for _, m := range g.members {
