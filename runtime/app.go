@@ -42,6 +42,7 @@ type App struct {
 	stopping atomic.Bool
 	stopped  chan struct{} // is closed when the workers have given up their tasks
 	fatal    chan error
+	beside   *calls        // of asynchronous operators
 	openers  chan struct{} // holds one element for each task that is being opened
 
 	mu         sync.Mutex
@@ -64,7 +65,7 @@ func New(top *topology.Topology, cfg Config) (*App, error) {
 		top: top, cfg: cfg, log: cfg.Logger.With("application", cfg.ApplicationID), stats: newStats(), hook: func(string) {},
 		rolledBack: func(topology.TaskID, map[string]int64) {},
 		inputs:     map[topicPartition]*input{}, fatal: make(chan error, 16), stopped: make(chan struct{}),
-		openers: make(chan struct{}, openAtOnce), grace: stopGrace,
+		beside: newCalls(), openers: make(chan struct{}, openAtOnce), grace: stopGrace,
 	}
 	a.state.listen = func(from, to State) {
 		a.log.Info("state changes", "from", from.String(), "to", to.String())
@@ -135,7 +136,13 @@ func (a *App) prepare(ctx context.Context) error {
 	}
 	var err error
 	for {
-		if a.plan, err = a.cluster.prepare(ctx, a.top); err == nil || classify(err) != retry {
+		var top *topology.Topology
+		if top, err = a.cluster.resolve(ctx, a.top); err == nil {
+			if a.plan, err = a.cluster.prepare(ctx, top); err == nil {
+				a.top = top
+			}
+		}
+		if err == nil || classify(err) != retry {
 			break
 		}
 		a.log.Warn("check the cluster, trying again", "err", err)
@@ -203,7 +210,8 @@ func (a *App) work(ctx context.Context, endIO context.CancelFunc) error {
 			<-w.over // one that hangs in a user function is left behind
 		}
 	}
-	return errors.Join(failure, err)
+	endTasks(nil)
+	return errors.Join(failure, err, a.beside.wait(a.grace))
 }
 
 // stopGrace is how long a worker may take to finish the record in process before user functions are interrupted, and then how long it may take to
@@ -272,15 +280,13 @@ func (a *App) fail(err error) {
 }
 
 func (a *App) newConsumer() (*kgo.Client, error) {
-	var topics []string
-	for _, s := range a.top.Subtopologies() {
-		for _, t := range s.SourceTopics(a.cfg.ApplicationID) {
-			topics = append(topics, t.Name)
-		}
-	}
+	topics := sourceTopics(a.top, a.cfg.ApplicationID)
 	b := &balancer{
 		self:  wire.Subscription{ProcessID: a.dir.processID, Workers: uint32(a.cfg.Workers), Signature: a.top.Signature()},
 		tasks: a.plan.Tasks, onJoin: a.group.join, onRefused: a.fail, member: a.group.present,
+	}
+	if a.top.HasPatterns() {
+		b.tasksWith = a.tasksWith
 	}
 	c, err := kgo.NewClient(append(a.cfg.options("consumer"),
 		kgo.ConsumerGroup(a.cfg.ApplicationID), kgo.ConsumeTopics(topics...), kgo.Balancers(b), kgo.DisableAutoCommit(),

@@ -27,6 +27,9 @@ type balancer struct {
 	// partitions for kept, although others have had them: the next assignment is refused, and the client loses everything first.
 	expelled bool
 	member   func() string // the present member id
+	// tasksWith lays the tasks out with the topics that any member reads, by their numbers of partitions; nil for a topology without patterns. A member that
+	// has started later may know a topic that this one does not, and the other way round: nobody is given a topic that it does not read.
+	tasksWith func(topics map[string]int32) ([]topology.TaskPlan, error)
 }
 
 // ProtocolName implements kgo.GroupBalancer.
@@ -94,7 +97,7 @@ func (b *balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.G
 		if err := meta.ReadFrom(m.ProtocolMetadata); err != nil {
 			return nil, nil, fmt.Errorf("read metadata of member %q: %w", m.MemberID, err)
 		}
-		j := joiner{id: m.MemberID, generation: meta.Generation, owned: map[string][]int32{}}
+		j := joiner{id: m.MemberID, generation: meta.Generation, topics: meta.Topics, owned: map[string][]int32{}}
 		for _, o := range meta.OwnedPartitions {
 			j.owned[o.Topic] = append(j.owned[o.Topic], o.Partitions...)
 		}
@@ -115,6 +118,7 @@ type joiner struct {
 	id         string
 	generation int32
 	sub        wire.Subscription
+	topics     []string // that it reads: an instance may not know yet a topic that has come to match a pattern
 	owned      map[string][]int32
 	refused    string
 }
@@ -122,6 +126,7 @@ type joiner struct {
 // A generation is one assignment in the making.
 type generation struct {
 	b       *balancer
+	tasks   []topology.TaskPlan
 	members []joiner
 	strange bool // the leader, this instance, is refused itself
 }
@@ -134,7 +139,14 @@ func (g *generation) Balance(topics map[string]int32) kgo.IntoSyncAssignment {
 
 // BalanceOrError implements kgo.GroupMemberBalancerOrError.
 func (g *generation) BalanceOrError(topics map[string]int32) (kgo.IntoSyncAssignment, error) {
+	g.tasks = g.b.tasks
 	g.refuseOthers()
+	if g.b.tasksWith != nil && !g.strange {
+		// Where that fails the tasks stay as this instance has them: the group must go on, and who starts next is told what is wrong.
+		if tasks, err := g.b.tasksWith(topics); err == nil {
+			g.tasks = tasks
+		}
+	}
 	owner := g.owners()
 	var members []assign.Member
 	for _, m := range g.members {
@@ -142,9 +154,9 @@ func (g *generation) BalanceOrError(topics map[string]int32) (kgo.IntoSyncAssign
 			members = append(members, assign.Member{ID: m.id, Capacity: int(m.sub.Workers), Owned: g.tasksOf(m)})
 		}
 	}
-	ids := make([]topology.TaskID, len(g.b.tasks))
+	ids := make([]topology.TaskID, len(g.tasks))
 	plans := make(map[topology.TaskID]topology.TaskPlan, len(ids))
-	for i, t := range g.b.tasks {
+	for i, t := range g.tasks {
 		ids[i], plans[t.ID] = t.ID, t
 	}
 	given := assign.Tasks(ids, members)
@@ -163,7 +175,7 @@ func (g *generation) BalanceOrError(topics map[string]int32) (kgo.IntoSyncAssign
 		}
 		for _, id := range given[m.id] {
 			for _, topic := range plans[id].Topics {
-				if o, held := owner[topicPartition{topic, id.Partition}]; !held || o == m.id {
+				if o, held := owner[topicPartition{topic, id.Partition}]; (!held || o == m.id) && g.reads(m, topic) {
 					parts[topic] = append(parts[topic], id.Partition)
 				}
 			}
@@ -206,6 +218,11 @@ func (g *generation) refuseOthers() {
 	}
 }
 
+// reads tells whether the member may be given a topic. Only patterns make a difference.
+func (g *generation) reads(m joiner, topic string) bool {
+	return g.b.tasksWith == nil || slices.Contains(m.topics, topic)
+}
+
 // owners tells who holds which partition. What a refused member holds is held by nobody: it will run nothing.
 func (g *generation) owners() map[topicPartition]string {
 	owner, since := map[topicPartition]string{}, map[topicPartition]int32{}
@@ -228,7 +245,7 @@ func (g *generation) owners() map[topicPartition]string {
 // tasksOf are the tasks of which the member holds a partition.
 func (g *generation) tasksOf(m joiner) []topology.TaskID {
 	var ids []topology.TaskID
-	for _, t := range g.b.tasks {
+	for _, t := range g.tasks {
 		if slices.ContainsFunc(t.Topics, func(topic string) bool { return slices.Contains(m.owned[topic], t.ID.Partition) }) {
 			ids = append(ids, t.ID)
 		}

@@ -95,6 +95,24 @@ func sleep(ctx context.Context, d time.Duration) bool {
 	}
 }
 
+// resolve returns the topology with the topics that its patterns match now.
+func (cl *cluster) resolve(ctx context.Context, top *topology.Topology) (*topology.Topology, error) {
+	if !top.HasPatterns() {
+		return top, nil
+	}
+	m, err := cl.admin.Metadata(ctx)
+	if err != nil {
+		return nil, fmt.Errorf("list the topics: %w", err)
+	}
+	var names []string
+	for _, t := range m.Topics {
+		if !t.IsInternal && !errors.Is(t.Err, kerr.UnknownTopicOrPartition) {
+			names = append(names, t.Topic)
+		}
+	}
+	return top.Resolve(cl.cfg.ApplicationID, cl.cfg.DeadLetters, names)
+}
+
 // prepare lays the topology out on the cluster: it checks the topics that the application needs, and creates its own.
 func (cl *cluster) prepare(ctx context.Context, top *topology.Topology) (*topology.Plan, error) {
 	var external []string

@@ -279,6 +279,8 @@ func (a *App) openTask(ctx context.Context, o *owned) (*running, error) {
 		Output:         func(out topology.Output) error { return prod().produce(&out, false) },
 		Changelog:      func(out topology.Output) error { return prod().produce(&out, true) },
 		Partitions:     func(topic string) (int32, error) { return a.cluster.partitionsOf(a.ctx, topic) },
+		Go:             a.beside.start,
+		Wake:           o.worker.poke,
 		DeadLetters:    a.cfg.DeadLetters,
 		MaxRecordBytes: a.cfg.MaxRecordBytes, Now: time.Now, CacheBytes: share.cache, DirtyBytes: share.dirty, Idle: a.cfg.TaskIdle,
 	})

@@ -10,12 +10,16 @@ import (
 const (
 	purgeInterval   = 30 * time.Second
 	cleanupInterval = time.Minute
+	lookInterval    = time.Minute
 )
 
-// keepHouse removes what is not needed any more: records of repartition topics that are processed, and local state of tasks that went elsewhere.
+// keepHouse removes what is not needed any more: records of repartition topics that are processed, and local state of tasks that went elsewhere. It looks
+// for topics that patterns match and that are new.
 func (a *App) keepHouse(ctx context.Context) {
 	purge, cleanup := time.NewTicker(purgeInterval), time.NewTicker(min(cleanupInterval, max(a.cfg.StateCleanupDelay, time.Millisecond)))
+	look := time.NewTicker(lookInterval)
 	defer purge.Stop()
+	defer look.Stop()
 	defer cleanup.Stop()
 	for {
 		select {
@@ -23,6 +27,8 @@ func (a *App) keepHouse(ctx context.Context) {
 			return
 		case <-purge.C:
 			a.purge(ctx)
+		case <-look.C:
+			a.lookForTopics(ctx)
 		case now := <-cleanup.C:
 			if err := a.dir.cleanup(now, a.cfg.StateCleanupDelay); err != nil {
 				a.log.Warn("clean up local state", "err", err)

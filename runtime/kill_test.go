@@ -51,7 +51,7 @@ func TestMain(m *testing.M) {
 	os.Exit(m.Run())
 }
 
-// killTopology has a repartition, a count and a windowed store.
+// killTopology has a repartition, a count, calls made ahead and a windowed store.
 func killTopology(n killNames) (*topology.Topology, error) {
 	b := stream.NewBuilder()
 	words := b.Stream(stream.NewTopic(n.Words, serde.String(), serde.String()))
@@ -59,7 +59,8 @@ func killTopology(n killNames) (*topology.Topology, error) {
 		Count(state.KeyValue("counts", serde.String(), serde.Int64())).
 		ToStream().
 		To(stream.NewTopic(n.Counts, serde.String(), serde.Int64()))
-	words.GroupByKey().
+	words.MapValuesAsync(func(_ context.Context, _, word string) (string, error) { return word, nil }).
+		GroupByKey().
 		Window(stream.Tumbling{Size: time.Second, Grace: time.Hour}).
 		Count(state.Window("windows", serde.String(), serde.Int64())).
 		To(stream.NewTopic(n.Windows, serde.TimeWindowed(serde.String(), time.Second), serde.Int64()))

@@ -22,6 +22,9 @@ type Stats struct {
 	Changelog int64
 	// Wiped is the number of stores whose local state could not be continued, and was restored from the start.
 	Wiped int64
+	// NewTopics are topics that match a pattern and are not read yet, since they came after the start: start the instances anew. They are looked for every
+	// minute.
+	NewTopics []string
 	// Tasks are the tasks that run now.
 	Tasks []string
 	// Counts are what happened to records, by kind, node and reason.
@@ -126,10 +129,24 @@ func (s *stats) restored(records int64, wiped bool) {
 	}
 }
 
+// newTopics notes the topics that are not read yet, and returns those that were not known.
+func (s *stats) newTopics(found []string) (fresh []string) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	for _, topic := range found {
+		if !slices.Contains(s.s.NewTopics, topic) {
+			fresh = append(fresh, topic)
+		}
+	}
+	s.s.NewTopics = found
+	return fresh
+}
+
 func (s *stats) read() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
 	out := s.s
+	out.NewTopics = slices.Clone(out.NewTopics)
 	sum := map[Count]int64{}
 	for k, n := range s.gone {
 		sum[k] += n

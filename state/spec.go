@@ -147,6 +147,10 @@ func (c codec[K, V]) decoded() bool {
 	return c.clone != nil || pointerFree(reflect.TypeFor[V](), 0)
 }
 
+// PointerFree tells whether values of T share no memory that a user function could change: then a value that is kept stays as it is, and == compares
+// all of it.
+func PointerFree[T any]() bool { return pointerFree(reflect.TypeFor[T](), 0) }
+
 // pointerFree tells whether values of t share no memory that a user function could change. Strings are immutable, and
 // so is what a time.Time points to.
 func pointerFree(t reflect.Type, depth int) bool {

@@ -11,6 +11,8 @@ import (
 type (
 	// Topic is a topic of the cluster: see topology.Topic.
 	Topic[K, V any] = topology.Topic[K, V]
+	// TopicPattern stands for all topics whose names match: see topology.TopicPattern.
+	TopicPattern[K, V any] = topology.TopicPattern[K, V]
 	// Repartition is a topic of the application's own: see topology.Repartition.
 	Repartition[K, V any] = topology.Repartition[K, V]
 	// Record is what a processor gets and forwards: see topology.Record.

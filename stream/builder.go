@@ -57,10 +57,14 @@ func (b *Builder) Stream[K, V any](t Topic[K, V], opts ...SourceOption) Stream[K
 }
 
 func (b *Builder) source[K, V any](s settings, t Topic[K, V]) topology.Port[K, V] {
-	return b.graph.Source(t, topology.SourceSpec[K, V]{
+	return b.graph.Source(t, sourceSpec[K, V](b, s))
+}
+
+func sourceSpec[K, V any](b *Builder, s settings) topology.SourceSpec[K, V] {
+	return topology.SourceSpec[K, V]{
 		NodeSpec: s.NodeSpec, Start: s.start, Idle: s.idle,
 		Timestamp: typed[func(K, V) time.Time](b, &s, "TimestampFrom", s.timestamp),
-	})
+	}
 }
 
 // Table reads a topic as a table: the last value of each key, kept in the store.

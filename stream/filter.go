@@ -10,12 +10,12 @@ import (
 //
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones pass uncalled.
 func (s Stream[K, V]) Filter(f func(K, V) bool, opts ...Option) Stream[K, V] {
-	return s.filter(node("filter", opts), func(_ context.Context, k K, v V) (bool, error) { return f(k, v), nil })
+	return s.filter(pure(node("filter", opts)), func(_ context.Context, k K, v V) (bool, error) { return f(k, v), nil })
 }
 
 // FilterNot drops the records for which f is true. Key, Time, State, Errors, Nulls: as Filter.
 func (s Stream[K, V]) FilterNot(f func(K, V) bool, opts ...Option) Stream[K, V] {
-	return s.filter(node("filter-not", opts), func(_ context.Context, k K, v V) (bool, error) { return !f(k, v), nil })
+	return s.filter(pure(node("filter-not", opts)), func(_ context.Context, k K, v V) (bool, error) { return !f(k, v), nil })
 }
 
 // TryFilter is Filter with a function that may fail. Key, Time, State, Errors, Nulls: as Filter; an error of f meets the policy.
@@ -93,7 +93,7 @@ func (s Stream[K, V]) Split(f func(K, V) bool, opts ...Option) (yes, no Stream[K
 	if !s.ok() {
 		return s, s
 	}
-	out, rest := s.branch(node("split", opts), []func(K, V) bool{f})
+	out, rest := s.branch(pure(node("split", opts)), []func(K, V) bool{f})
 	return out[0], rest
 }
 
@@ -104,7 +104,7 @@ func (s Stream[K, V]) Branch(predicates ...func(K, V) bool) (branches []Stream[K
 	if !s.ok() {
 		return make([]Stream[K, V], len(predicates)), s
 	}
-	return s.branch(node("branch", nil), predicates)
+	return s.branch(pure(node("branch", nil)), predicates)
 }
 
 func (s Stream[K, V]) branch(spec topology.NodeSpec, predicates []func(K, V) bool) (branches []Stream[K, V], rest Stream[K, V]) {
@@ -112,7 +112,7 @@ func (s Stream[K, V]) branch(spec topology.NodeSpec, predicates []func(K, V) boo
 		return &branch[K, V]{nc: c, predicates: predicates, nulls: s.nulls, kids: kids}, nil
 	})
 	outlet := func(op string) Stream[K, V] {
-		o := topology.NodeSpec{Op: op, Pos: spec.Pos}
+		o := topology.NodeSpec{Op: op, Pos: spec.Pos, Pure: true}
 		return s.same(topology.Merge(o, port))
 	}
 	for range predicates {

@@ -21,7 +21,9 @@ func (s Stream[K, V]) GroupByKey() Grouped[K, V] {
 	if !s.ok() {
 		return Grouped[K, V]{}
 	}
-	s.rekey.check(s.b, node("group-by-key", nil), reflect.TypeFor[K]())
+	spec := node("group-by-key", nil)
+	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
+	s.b.graph.Copartition(spec.Op, spec.Pos, s.port)
 	return Grouped[K, V]{s.b, s.port, s.nulls}
 }
 

@@ -13,12 +13,12 @@ import (
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones pass uncalled; a
 // nil pointer that f returns is a null.
 func (s Stream[K, V]) MapValues[V2 any](f func(V) V2, opts ...Option) Stream[K, V2] {
-	return mapValues(s, node("map-values", opts), func(_ context.Context, _ K, v V) (V2, error) { return f(v), nil })
+	return mapValues(s, pure(node("map-values", opts)), func(_ context.Context, _ K, v V) (V2, error) { return f(v), nil })
 }
 
 // MapValuesWithKey is MapValues with a function that sees the key. Key, Time, State, Errors, Nulls: as MapValues.
 func (s Stream[K, V]) MapValuesWithKey[V2 any](f func(K, V) V2, opts ...Option) Stream[K, V2] {
-	return mapValues(s, node("map-values", opts), func(_ context.Context, k K, v V) (V2, error) { return f(k, v), nil })
+	return mapValues(s, pure(node("map-values", opts)), func(_ context.Context, k K, v V) (V2, error) { return f(k, v), nil })
 }
 
 // TryMapValues is MapValues with a function that may fail. Key, Time, State, Errors, Nulls: as MapValues; an error of f meets the policy.
@@ -71,7 +71,7 @@ func (p *mapper[K, V, V2]) Process(r *Record[K, V]) error {
 // Key: f's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones are
 // dropped, counted; nil pointers that f returns are nulls.
 func (s Stream[K, V]) Map[K2, V2 any](f func(K, V) (K2, V2), opts ...KeyOption) Stream[K2, V2] {
-	return flatMap(s, gather("map", opts, KeyOption.keyOption), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
+	return flatMap(s, gather("map", opts, KeyOption.keyOption).pure(), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
 		k2, v2 := f(k, v)
 		return one(k2, v2), nil
 	}, 0)
@@ -92,7 +92,7 @@ func (s Stream[K, V]) TryMap[K2, V2 any](f func(ctx context.Context, k K, v V) (
 //
 // Key: the sequence's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: as Map.
 func (s Stream[K, V]) FlatMap[K2, V2 any](f func(K, V) iter.Seq2[K2, V2], opts ...KeyOption) Stream[K2, V2] {
-	return flatMap(s, gather("flat-map", opts, KeyOption.keyOption), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) { return f(k, v), nil }, 0)
+	return flatMap(s, gather("flat-map", opts, KeyOption.keyOption).pure(), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) { return f(k, v), nil }, 0)
 }
 
 // TryFlatMap is FlatMap with a function that may fail. Key, Time, State, Errors, Nulls: as FlatMap; an error of f meets the policy.
@@ -109,7 +109,7 @@ func (s Stream[K, V]) TryFlatMap[K2, V2 any](
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones are dropped,
 // counted.
 func (s Stream[K, V]) FlatMapValues[V2 any](f func(V) []V2, opts ...Option) Stream[K, V2] {
-	return flatMapValues(s, node("flat-map-values", opts), func(_ context.Context, _ K, v V) ([]V2, error) { return f(v), nil })
+	return flatMapValues(s, pure(node("flat-map-values", opts)), func(_ context.Context, _ K, v V) ([]V2, error) { return f(v), nil })
 }
 
 // TryFlatMapValues is FlatMapValues with a function that may fail. Key, Time, State, Errors, Nulls: as FlatMapValues; an error of f meets the
@@ -144,7 +144,7 @@ func (s Stream[K, V]) SelectKey[K2 any](f func(K, V) K2, opts ...KeyOption) Stre
 }
 
 func selectKey[K, V, K2 any](s Stream[K, V], o settings, f func(K, V) K2) Stream[K2, V] {
-	out := flatMap(s, o, func(_ context.Context, k K, v V) (iter.Seq2[K2, V], error) {
+	out := flatMap(s, o.pure(), func(_ context.Context, k K, v V) (iter.Seq2[K2, V], error) {
 		return one(f(k, v), v), nil
 	}, keepsValue)
 	out.nulls = s.nulls

@@ -146,6 +146,7 @@ type settings struct {
 	grace           Wait
 	keepsPartitions bool
 	coalesce        bool
+	async           asyncSettings
 }
 
 func newSettings(op string) settings {
@@ -156,6 +157,17 @@ func newSettings(op string) settings {
 // the first caller outside of this module's building packages.
 func node(op string, opts []Option) topology.NodeSpec {
 	return gather(op, opts, Option.option).NodeSpec
+}
+
+// pure marks an operator that only makes records of records: see topology.NodeSpec.
+func pure(s topology.NodeSpec) topology.NodeSpec {
+	s.Pure = true
+	return s
+}
+
+func (s settings) pure() settings {
+	s.Pure = true
+	return s
 }
 
 // gather makes the settings of a call from its options, of one of the interfaces above.

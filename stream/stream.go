@@ -101,7 +101,7 @@ func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 	if !s.ok() {
 		return s
 	}
-	spec := node("merge", nil)
+	spec := pure(node("merge", nil))
 	ports := []topology.Port[K, V]{s.port}
 	for _, o := range others {
 		if !sameBuilder(s.b, o.b, spec) {
@@ -126,6 +126,7 @@ func (s Stream[K, V]) ToTable(st state.KeyValueSpec[K, V], opts ...TableOption) 
 	}
 	o := gather("to-table", opts, TableOption.tableOption)
 	s.rekey.check(s.b, o.NodeSpec, reflect.TypeFor[K]())
+	s.b.graph.Copartition(o.Op, o.Pos, s.port)
 	t := materialize(s.b, s.port, o.NodeSpec, st)
 	t.t.coalesce(o, st.Info().Name, st.Serdes)
 	return t

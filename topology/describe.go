@@ -19,7 +19,7 @@ type Description struct {
 	Writes []TopicDescription `json:"writes"`
 	// Repartitions are the topics of the application's own that lie between subtopologies.
 	Repartitions []TopicDescription `json:"repartitions"`
-	// DeadLetterSources are the topics whose records may become dead letters: see Topology.DeadLetterSources.
+	// DeadLetterSources are the topics whose records may become dead letters, patterns too: see Topology.DeadLetterSources.
 	DeadLetterSources []string `json:"dead_letter_sources"`
 }
 
@@ -42,6 +42,8 @@ type NodeDescription struct {
 	Kind NodeKind `json:"kind"`
 	// Topic is that of a source or a sink; empty for a sink that chooses its topic by record, and for processors.
 	Topic string `json:"topic,omitempty"`
+	// Pattern tells that Topic is an expression: the source reads all topics that match.
+	Pattern bool `json:"pattern,omitempty"`
 	// Repartition tells that the topic is the application's own.
 	Repartition bool `json:"repartition,omitempty"`
 	// KeyType and ValueType are the Go types of the records of a source or a sink.
@@ -57,8 +59,10 @@ type NodeDescription struct {
 type TopicDescription struct {
 	Name        string `json:"name"`
 	Repartition bool   `json:"repartition,omitempty"`
-	KeyType     string `json:"key_type"`
-	ValueType   string `json:"value_type"`
+	// Pattern tells that Name is an expression, for all topics that match.
+	Pattern   bool   `json:"pattern,omitempty"`
+	KeyType   string `json:"key_type"`
+	ValueType string `json:"value_type"`
 	// Partitions is the number that the program fixes for a repartition, 0 if it does not.
 	Partitions int32 `json:"partitions,omitempty"`
 }
@@ -80,7 +84,7 @@ func (t *Topology) Describe() Description {
 	d := Description{
 		Subtopologies: []SubtopologyDescription{}, Stores: []StoreDescription{},
 		Reads: []TopicDescription{}, Writes: []TopicDescription{}, Repartitions: []TopicDescription{},
-		DeadLetterSources: append([]string{}, t.DeadLetterSources()...),
+		DeadLetterSources: append([]string{}, t.deadLetterSources(func(n *node) []string { return []string{n.topic.name} })...),
 	}
 	for _, s := range t.subs {
 		d.Subtopologies = append(d.Subtopologies, s.describe())
@@ -129,7 +133,7 @@ func (s *Subtopology) describe() SubtopologyDescription {
 
 func (n *node) describe() NodeDescription {
 	d := NodeDescription{
-		Name: n.name, Op: n.op, Kind: n.kind, Topic: n.topic.name, Repartition: n.topic.internal,
+		Name: n.name, Op: n.op, Kind: n.kind, Topic: n.topic.name, Repartition: n.topic.internal, Pattern: n.topic.pattern != nil,
 		KeyType: n.topic.keyType, ValueType: n.topic.valueType, Parents: names(n.parents), Children: names(n.children),
 	}
 	for _, spec := range n.stores {
@@ -150,7 +154,7 @@ func names(nodes []*node) []string {
 
 func (t topicInfo) describe() TopicDescription {
 	return TopicDescription{
-		Name: t.name, Repartition: t.internal, KeyType: t.keyType, ValueType: t.valueType, Partitions: t.partitions,
+		Name: t.name, Repartition: t.internal, Pattern: t.pattern != nil, KeyType: t.keyType, ValueType: t.valueType, Partitions: t.partitions,
 	}
 }
 

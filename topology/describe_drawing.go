@@ -90,7 +90,7 @@ func (d *drawing) connect(n NodeDescription, nodes, stores map[string]string, to
 
 // topic returns the id of the shape of the node's topic. Each topic has one, whoever reads and writes it.
 func (d *drawing) topic(n NodeDescription, topics map[TopicDescription]string) string {
-	key := TopicDescription{Name: n.Topic, Repartition: n.Repartition}
+	key := TopicDescription{Name: n.Topic, Repartition: n.Repartition, Pattern: n.Pattern}
 	if id := topics[key]; id != "" && n.Topic != "" {
 		return id
 	}
@@ -98,6 +98,8 @@ func (d *drawing) topic(n NodeDescription, topics map[TopicDescription]string) s
 	switch {
 	case n.Repartition:
 		s.kind = repartitionShape
+	case n.Pattern:
+		s.label[0] = "topics like " + n.Topic
 	case n.Topic == "":
 		s.label[0] = "by record"
 	}

@@ -68,7 +68,7 @@ func (t *textTree) write(n NodeDescription, depth int) {
 func (n NodeDescription) String() string {
 	var w strings.Builder
 	fmt.Fprintf(&w, "%s [%s]", n.Name, n.Op)
-	topic := TopicDescription{Name: n.Topic, Repartition: n.Repartition, KeyType: n.KeyType, ValueType: n.ValueType}
+	topic := TopicDescription{Name: n.Topic, Repartition: n.Repartition, Pattern: n.Pattern, KeyType: n.KeyType, ValueType: n.ValueType}
 	switch {
 	case n.Kind == SourceNode:
 		fmt.Fprintf(&w, " from %s", topic)
@@ -92,6 +92,9 @@ func (t TopicDescription) String() string {
 	s := fmt.Sprintf("%s (%s, %s)", t.Name, t.KeyType, t.ValueType)
 	if t.Repartition {
 		s = "repartition " + s
+	}
+	if t.Pattern {
+		s = "topics like " + s
 	}
 	if t.Partitions > 0 {
 		s += fmt.Sprintf(" in %d partitions", t.Partitions)

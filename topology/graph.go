@@ -34,6 +34,8 @@ type node struct {
 	rejects bool // a user function here may send to the dead-letter topic
 	// nullKeys tells that the node has a use for records without a key.
 	nullKeys bool
+	// pure tells that the node only makes records of records: it may run a second time, ahead.
+	pure bool
 
 	parents, children []*node
 
@@ -43,8 +45,12 @@ type node struct {
 
 	// wire builds the node's receiver for one task: a Processor of the node's input type. kids are the children's receivers.
 	wire func(c *NodeContext, kids []any) (any, error)
-	// input builds the node's Input, of a source.
-	input func(c *NodeContext, kids []any) (Input, error)
+	// ahead builds the receiver that asks for the node's calls before their records are processed, of an asynchronous node.
+	ahead func(c *NodeContext, ask func(Ask)) any
+	// discard is a receiver of the node's input type that does nothing.
+	discard any
+	// input builds the node's Input for a topic, of a source. topic is the name that the serdes are bound to.
+	input func(c *NodeContext, topic string, kids []any) (Input, error)
 }
 
 // sourceSettings are what a source says beyond its topic.
@@ -129,6 +135,9 @@ type NodeSpec struct {
 	Rejects bool
 	// NullKeys tells that the node has a use for records without a key: repartition topics upstream carry them.
 	NullKeys bool
+	// Pure tells that the node does nothing but make records of records, the same of the same: it may run ahead of asynchronous operators, twice
+	// per record.
+	Pure bool
 }
 
 func (b *Builder) add(kind NodeKind, s NodeSpec, parents ...*node) *node {
@@ -137,7 +146,7 @@ func (b *Builder) add(kind NodeKind, s NodeSpec, parents ...*node) *node {
 	}
 	n := &node{
 		id: len(b.nodes), kind: kind, op: s.Op, name: s.Name, pos: s.Pos, stores: s.Stores, policy: s.Policy,
-		rejects: s.Rejects, nullKeys: s.NullKeys, parents: parents,
+		rejects: s.Rejects, nullKeys: s.NullKeys, pure: s.Pure, parents: parents,
 	}
 	if n.name == "" {
 		n.name = fmt.Sprintf("%s-%d", s.Op, n.id)

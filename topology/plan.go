@@ -63,6 +63,9 @@ const changelogSlack = 24 * time.Hour
 // Plan lays the topology out on a cluster. partitions tells the number of partitions of a topic that the application does not own; ok is
 // false if there is no such topic. All that is wrong is returned together.
 func (t *Topology) Plan(application string, partitions func(topic string) (n int32, ok bool)) (*Plan, error) {
+	if t.HasPatterns() && t.found == nil {
+		return nil, errors.New("plan the topology: it reads topics by a pattern, and does not know which there are: call Resolve first")
+	}
 	counts, err := t.count(application, partitions)
 	if err != nil {
 		return nil, err
@@ -136,11 +139,11 @@ func (t *Topology) count(application string, partitions func(topic string) (n in
 		if n.kind != SourceNode {
 			continue
 		}
-		topic := n.fullTopic(application)
-		switch {
-		case n.topic.internal:
-			counts[topic], fixed[topic] = n.topic.partitions, n.topic.partitions > 0
-		default:
+		for _, topic := range t.found.topics(n, application) {
+			if n.topic.internal {
+				counts[topic], fixed[topic] = n.topic.partitions, n.topic.partitions > 0
+				continue
+			}
 			c, ok := partitions(topic)
 			if !ok {
 				errs = append(errs, fmt.Errorf("topic %q does not exist: create it, the application at %s reads it", topic, n.pos))
@@ -153,7 +156,7 @@ func (t *Topology) count(application string, partitions func(topic string) (n in
 	}
 	for range len(t.nodes) + 1 {
 		for _, n := range t.nodes {
-			if n.kind == SourceNode && !fixed[n.fullTopic(application)] {
+			if n.kind == SourceNode && n.topic.internal && !fixed[RepartitionTopic(application, n.topic.name)] {
 				t.derive(application, n, counts, fixed)
 			}
 		}
@@ -162,12 +165,14 @@ func (t *Topology) count(application string, partitions func(topic string) (n in
 }
 
 func (t *Topology) derive(application string, n *node, counts map[string]int32, fixed map[string]bool) {
-	topic := n.fullTopic(application)
+	topic := RepartitionTopic(application, n.topic.name)
 	most := counts[topic]
 	for _, sink := range t.nodes {
 		if sink.kind == SinkNode && sink.topic.internal && sink.topic.name == n.topic.name {
 			for _, src := range sources(sink) {
-				most = max(most, counts[src.fullTopic(application)])
+				for _, from := range t.found.topics(src, application) {
+					most = max(most, counts[from])
+				}
 			}
 		}
 	}
@@ -186,7 +191,7 @@ func (t *Topology) partners(application, topic string) []string {
 	out := []string{topic}
 	for i := 0; i < len(out); i++ {
 		for _, g := range t.groups {
-			topics := g.topics(application)
+			topics := t.topicsOf(g, application)
 			if !slices.Contains(topics, out[i]) {
 				continue
 			}
@@ -203,7 +208,7 @@ func (t *Topology) partners(application, topic string) []string {
 func (t *Topology) checkGroups(application string, counts map[string]int32) error {
 	var errs []error
 	for _, g := range t.groups {
-		topics := g.topics(application)
+		topics := t.topicsOf(g, application)
 		var list []string
 		same := true
 		for _, name := range topics {
@@ -218,13 +223,15 @@ func (t *Topology) checkGroups(application string, counts map[string]int32) erro
 	return errors.Join(errs...)
 }
 
-// topics are those that feed the group, without repeats.
-func (g copartition) topics(application string) []string {
+// topicsOf are the topics that feed the group, without repeats.
+func (t *Topology) topicsOf(g copartition, application string) []string {
 	var topics []string
 	for _, n := range g.nodes {
 		for _, src := range sources(n) {
-			if name := src.fullTopic(application); !slices.Contains(topics, name) {
-				topics = append(topics, name)
+			for _, name := range t.found.topics(src, application) {
+				if !slices.Contains(topics, name) {
+					topics = append(topics, name)
+				}
 			}
 		}
 	}

@@ -90,6 +90,7 @@ func attach[K, V, K2, V2 any](
 		}
 	}
 	n := b.add(ProcessorNode, s, live...)
+	n.discard = nowhere[K, V]{}
 	n.wire = func(c *NodeContext, kids []any) (any, error) {
 		ps, err := receivers[K2, V2](n, kids)
 		if err != nil {

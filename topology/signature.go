@@ -14,8 +14,14 @@ func (t *Topology) Signature() string {
 	for _, s := range t.subs {
 		fmt.Fprintf(h, "subtopology %d\n", s.ID)
 		var lines []string
-		for _, src := range s.SourceTopics("") {
-			lines = append(lines, fmt.Sprintf("source %q %v", src.Name, src.Repartition))
+		for _, n := range s.nodes {
+			if n.kind == SourceNode && n.topic.pattern != nil {
+				lines = append(lines, fmt.Sprintf("pattern %q", n.topic.name)) // whatever it matches
+				continue
+			}
+			for _, topic := range s.found.topics(n, "") {
+				lines = append(lines, fmt.Sprintf("source %q %v", topic, n.topic.internal))
+			}
 		}
 		for _, st := range s.Stores() {
 			i := st.Info()

@@ -44,6 +44,7 @@ func (p Port[K, V]) sink(t Topic[K, V], s SinkSpec[K, V]) *node {
 	} else if err := n.topic.validate(); err != nil {
 		b.Report(s.Op, t.name, s.Pos, err)
 	}
+	n.discard = nowhere[K, V]{}
 	n.wire = func(c *NodeContext, _ []any) (any, error) { return newSink(c, n, t, s) }
 	return n
 }

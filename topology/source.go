@@ -86,7 +86,7 @@ func source[K, V any](b *Builder, info topicInfo, t Topic[K, V], s SourceSpec[K,
 		}
 		return Port[K, V]{b, n}
 	}
-	if s.Name == "" {
+	if s.Name == "" && info.pattern == nil {
 		s.Name = info.name + "-source"
 	}
 	n := b.add(SourceNode, s.NodeSpec)
@@ -97,19 +97,19 @@ func source[K, V any](b *Builder, info topicInfo, t Topic[K, V], s SourceSpec[K,
 	if err := info.validate(); err != nil {
 		b.Report(s.Op, info.name, s.Pos, err)
 	}
-	n.input = func(c *NodeContext, kids []any) (Input, error) {
+	n.input = func(c *NodeContext, topic string, kids []any) (Input, error) {
 		next, err := receivers[K, V](n, kids)
 		if err != nil {
 			return nil, err
 		}
-		return newInput(c, NewTopic(n.fullTopic(c.host.Application()), t.key, t.value), s.Timestamp, join(next))
+		return newInput(c, t.bound(topic), s.Timestamp, join(next))
 	}
 	return Port[K, V]{b, n}
 }
 
 func (b *Builder) sourceOf(t topicInfo) *node {
 	for _, n := range b.nodes {
-		if n.kind == SourceNode && n.topic.name == t.name && n.topic.internal == t.internal {
+		if n.kind == SourceNode && n.topic.name == t.name && n.topic.internal == t.internal && (n.topic.pattern == nil) == (t.pattern == nil) {
 			return n
 		}
 	}

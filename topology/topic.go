@@ -78,6 +78,7 @@ type topicInfo struct {
 	valid              bool // has serdes
 	internal           bool // a repartition
 	partitions         int32
+	pattern            *regexp.Regexp // of a source over all topics that match; name is the expression
 }
 
 var (
@@ -92,7 +93,7 @@ func (t topicInfo) validate() error {
 		return fmt.Errorf("the topic's descriptor is empty: make it with NewTopic or NewRepartition")
 	case t.internal && !durableName.MatchString(t.name):
 		return fmt.Errorf("repartition name %q: use 1 to 150 of the characters a-z, A-Z, 0-9, '.', '_' and '-', a letter or digit first", t.name)
-	case !topicName.MatchString(t.name) || t.name == "." || t.name == "..":
+	case t.pattern == nil && (!topicName.MatchString(t.name) || t.name == "." || t.name == ".."):
 		return fmt.Errorf("topic name %q: use 1 to 249 of the characters a-z, A-Z, 0-9, '.', '_' and '-'", t.name)
 	case !t.valid:
 		return fmt.Errorf("topic %q has no serde for its key or its value", t.name)

@@ -17,6 +17,7 @@ type Topology struct {
 	subs     []*Subtopology
 	groups   []copartition
 	fallback dlq.Policy
+	found    matches
 }
 
 // A Subtopology is a part of the graph that runs as a whole: its nodes are connected, or share stores. Repartition topics lie between
@@ -26,6 +27,7 @@ type Subtopology struct {
 	ID int
 
 	nodes []*node
+	found matches
 }
 
 // Build compiles the graph. It returns everything that is wrong with it, joined; each fault is a *BuildError. The builder must not be used
@@ -46,6 +48,7 @@ func (b *Builder) Build() (*Topology, error) {
 	t.markNullKeys()
 	t.markIdle()
 	b.checkStores()
+	b.checkAsync()
 	if len(b.errs) == 0 {
 		for _, s := range t.subs {
 			if err := trial(t, s); err != nil {
@@ -95,7 +98,9 @@ func (s *Subtopology) SourceTopics(application string) []SourceTopic {
 	var topics []SourceTopic
 	for _, n := range s.nodes {
 		if n.kind == SourceNode {
-			topics = append(topics, SourceTopic{n.fullTopic(application), n.topic.internal, n.source.start})
+			for _, name := range s.found.topics(n, application) {
+				topics = append(topics, SourceTopic{name, n.topic.internal, n.source.start})
+			}
 		}
 	}
 	return topics
@@ -117,6 +122,10 @@ func (t *Topology) SinkTopics() []string {
 // DeadLetterSources are the topics whose records may be sent to a dead-letter topic: all that the application reads and does not
 // own, if any policy or user function may send.
 func (t *Topology) DeadLetterSources() []string {
+	return t.deadLetterSources(func(n *node) []string { return t.found.topics(n, "") })
+}
+
+func (t *Topology) deadLetterSources(of func(source *node) []string) []string {
 	sends := maySend(t.fallback)
 	for _, n := range t.nodes {
 		sends = sends || n.rejects || maySend(n.policy)
@@ -127,7 +136,7 @@ func (t *Topology) DeadLetterSources() []string {
 	var topics []string
 	for _, n := range t.nodes {
 		if n.kind == SourceNode && !n.topic.internal {
-			topics = append(topics, n.topic.name)
+			topics = append(topics, of(n)...)
 		}
 	}
 	return topics
@@ -169,13 +178,6 @@ func maySend(p dlq.Policy) bool {
 		}
 	}
 	return false
-}
-
-func (n *node) fullTopic(application string) string {
-	if n.topic.internal {
-		return RepartitionTopic(application, n.topic.name)
-	}
-	return n.topic.name
 }
 
 // connect finds the subtopologies: components by edges and by shared stores.

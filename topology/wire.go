@@ -35,14 +35,14 @@ func (t *Topology) Wire(h Host, subs ...*Subtopology) ([]SourceInput, error) {
 	}
 	for _, c := range contexts {
 		if c.node.kind == SourceNode && c.node.source.idle > 0 {
-			c.watch(contexts)
+			c.watch(contexts, t.found.topics(c.node, h.Application()))
 		}
 	}
 	return inputs, nil
 }
 
-// watch lets the operators below a source go on when its input is quiet.
-func (c *NodeContext) watch(contexts []*NodeContext) {
+// watch lets the operators below a source go on when one of its topics is quiet.
+func (c *NodeContext) watch(contexts []*NodeContext, topics []string) {
 	var below []func(now int64) error
 	for _, n := range downstream(c.node) {
 		for _, o := range contexts {
@@ -51,14 +51,16 @@ func (c *NodeContext) watch(contexts []*NodeContext) {
 			}
 		}
 	}
-	c.host.OnIdle(c.node.fullTopic(c.host.Application()), c.node.source.idle, func(now int64) error {
-		for _, f := range below {
-			if err := f(now); err != nil {
-				return err
+	for _, topic := range topics {
+		c.host.OnIdle(topic, c.node.source.idle, func(now int64) error {
+			for _, f := range below {
+				if err := f(now); err != nil {
+					return err
+				}
 			}
-		}
-		return nil
-	})
+			return nil
+		})
+	}
 }
 
 // downstream are the nodes below n in its subtopology, in the order of their ids: parents come first.
@@ -88,10 +90,10 @@ func (s *Subtopology) wire(h Host) (inputs []SourceInput, contexts []*NodeContex
 		contexts = append(contexts, c)
 		c.Enter()
 		if n.kind == SourceNode {
-			var in Input
-			if in, err = n.input(c, kids); err == nil {
-				inputs = append(inputs, SourceInput{n.fullTopic(h.Application()), n.name, n.topic.internal, in})
-			}
+			var in []SourceInput
+			in, err = s.inputs(c, kids)
+			slices.Reverse(in)
+			inputs = append(inputs, in...)
 		} else {
 			receivers[n], err = n.wire(c, kids)
 		}
@@ -104,6 +106,24 @@ func (s *Subtopology) wire(h Host) (inputs []SourceInput, contexts []*NodeContex
 	}
 	slices.Reverse(inputs)
 	return inputs, contexts, nil
+}
+
+// inputs are those of one source: one for each topic, with the same receivers.
+func (s *Subtopology) inputs(c *NodeContext, kids []any) ([]SourceInput, error) {
+	n, application := c.node, c.host.Application()
+	topics := s.found.topics(n, application)
+	if n.topic.pattern != nil && s.found == nil {
+		topics = []string{n.topic.name} // Build tries the links, with no topics yet
+	}
+	var out []SourceInput
+	for _, topic := range topics {
+		in, err := n.input(c, topic, kids)
+		if err != nil {
+			return nil, err
+		}
+		out = append(out, SourceInput{topic, n.name, n.topic.internal, in})
+	}
+	return out, nil
 }
 
 // trial wires a subtopology with empty stores, to find what only wiring finds: links of the wrong type, undeclared stores, set-ups that fail.

@@ -65,6 +65,9 @@ func (t *Task) failed(q *queue, err error, now time.Time) error {
 func (t *Task) retry(q *queue, at time.Time) {
 	t.journal.Release()
 	q.decoded, q.notBefore = false, at
+	if q.ahead != nil {
+		q.ahead.again = true
+	}
 }
 
 func (t *Task) at(raw *topology.Raw, err error) error {

@@ -10,8 +10,10 @@ import (
 type queue struct {
 	in   topology.SourceInput
 	idle *idle // nil for an input that is never idle
-	raws []topology.Raw
-	head int
+	// ahead is nil for an input without asynchronous operators behind it.
+	ahead *window
+	raws  []topology.Raw
+	head  int
 
 	decoded   bool  // the head is in the input
 	waiting   bool  // for its head to be decoded: in Task.waiting
@@ -35,6 +37,9 @@ func (q *queue) pop() {
 	r := q.front()
 	q.position, q.epoch = r.Offset+1, r.LeaderEpoch
 	*r = topology.Raw{}
+	if q.ahead != nil {
+		q.ahead.pop()
+	}
 	q.head++
 	q.decoded, q.attempts, q.notBefore = false, 0, time.Time{}
 	if q.head == len(q.raws) {

@@ -19,12 +19,12 @@ func (t *Task) Step(now time.Time) (bool, error) {
 		return false, err
 	}
 	raw := q.front()
-	t.describe(q, raw, q.in.Timestamp())
+	describe(&t.meta, q, raw, q.in.Timestamp())
 	t.streamTime.Advance(q.in.Timestamp().UnixMilli())
 	if q.idle != nil {
 		q.idle.took(q.in.Timestamp().UnixMilli(), now)
 	}
-	if err := t.guard(q.in.Process); err != nil {
+	if err := t.process(q); err != nil {
 		err = t.failed(q, err, now)
 		t.enqueue(q)
 		return true, err
@@ -37,8 +37,20 @@ func (t *Task) Step(now time.Time) (bool, error) {
 	return true, t.punctuate(topology.StreamTime, time.UnixMilli(t.streamTime.Now()).UTC())
 }
 
+// process sends the head of q down the graph.
+func (t *Task) process(q *queue) error {
+	if q.ahead != nil {
+		q.ahead.begin()
+		defer q.ahead.end()
+	}
+	return t.guard(q.in.Process)
+}
+
 // choose decodes heads where needed and returns the queue to take from.
 func (t *Task) choose(now time.Time) (*queue, error) {
+	if t.ahead != nil {
+		t.ahead.advance(t.queues)
+	}
 	waiting := t.waiting[:0]
 	for _, q := range t.waiting {
 		if err := t.ready(q, now); err != nil {
@@ -65,7 +77,10 @@ func (t *Task) ready(q *queue, now time.Time) error {
 			q.pop()
 			continue
 		}
-		t.describe(q, raw, time.UnixMilli(max(raw.TimestampMs, 0)).UTC())
+		if q.ahead != nil && !q.ahead.ready() {
+			return nil // as if it were not here yet; the driver is woken
+		}
+		describe(&t.meta, q, raw, time.UnixMilli(max(raw.TimestampMs, 0)).UTC())
 		// The queued record keeps the engine's headers: it is described again when it is processed, or tried again.
 		t.head = *raw
 		t.head.Headers = t.meta.Headers
@@ -110,7 +125,7 @@ func (t *Task) complete(now time.Time) bool {
 		switch {
 		case q.decoded || now.Before(q.notBefore):
 			q.idleSince = time.Time{}
-		case q.fetched < q.end:
+		case q.fetched < q.end || q.len() > 0: // the head may wait for its calls
 			q.idleSince = time.Time{}
 			complete = false
 		case t.cfg.Idle > 0:
@@ -127,10 +142,9 @@ func (t *Task) complete(now time.Time) bool {
 	return complete
 }
 
-// describe fills the metadata with the record that comes next. Only records of the application's own topics say where they come from: on any other
+// describe fills m with the record that comes next. Only records of the application's own topics say where they come from: on any other
 // topic that header is somebody else's.
-func (t *Task) describe(q *queue, raw *topology.Raw, at time.Time) {
-	m := &t.meta
+func describe(m *topology.Metadata, q *queue, raw *topology.Raw, at time.Time) {
 	m.Topic, m.Partition, m.Offset, m.Timestamp, m.Headers = raw.Topic, raw.Partition, raw.Offset, at, raw.Headers
 	m.Origin = dlq.Origin{Topic: raw.Topic, Partition: raw.Partition, Offset: raw.Offset}
 	if !q.in.Repartition {

@@ -40,6 +40,10 @@ type Config struct {
 	CacheBytes, DirtyBytes int64
 	// Idle is how long the task waits for an empty input at its end before it goes on with the others.
 	Idle time.Duration
+	// Go runs f beside the task: the calls of asynchronous operators. nil lets them be made inline, when their record is processed. Wake is called from there
+	// when a call is back: the task may have something to do.
+	Go   func(f func())
+	Wake func()
 }
 
 // A Task is one running task.
@@ -64,6 +68,7 @@ type Task struct {
 	streamTimers, wallTimers timerHeap
 	onCommit                 []func() error
 	idles                    map[string]*idle // by topic
+	ahead                    *ahead           // nil without asynchronous operators
 
 	head     topology.Raw // what is being decoded
 	meta     topology.Metadata
@@ -166,6 +171,9 @@ func (t *Task) wire(positions map[string]int64) (err error) {
 		q := &queue{in: in, idle: t.idles[in.Topic], position: pos, committed: pos, fetched: pos, end: pos}
 		t.queues = append(t.queues, q)
 		t.byTopic[in.Topic] = q
+	}
+	if t.ahead, err = t.wireAhead(t.ahead); err != nil {
+		return t.errorf("%w", err)
 	}
 	return nil
 }

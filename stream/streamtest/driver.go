@@ -3,6 +3,7 @@ package streamtest
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"testing"
 	"time"
@@ -43,7 +44,7 @@ type Option func(*config)
 // Application sets the application's id, "test" otherwise.
 func Application(id string) Option { return func(c *config) { c.application = id } }
 
-// Partitions gives a topic n partitions instead of one.
+// Partitions gives a topic n partitions instead of one. Topics that are to be found by a pattern must be declared with it.
 func Partitions(topic string, n int32) Option { return func(c *config) { c.partitions[topic] = n } }
 
 // StartAt sets the wall clock, 1970 otherwise. Only the test moves it.
@@ -70,9 +71,14 @@ func New(tb testing.TB, top *topology.Topology, opts ...Option) *Driver {
 	for _, o := range opts {
 		o(&c)
 	}
-	d := &Driver{tb: tb, top: top, cfg: c, now: c.start}
+	d := &Driver{tb: tb, cfg: c, now: c.start}
 	d.ctx, d.cancel = context.WithCancel(tb.Context())
 	d.log = newLog(c.partitions)
+	top, err := top.Resolve(c.application, c.deadLetters, slices.Collect(maps.Keys(c.partitions)))
+	if err != nil {
+		tb.Fatalf("start the topology: %v", err)
+	}
+	d.top = top
 	plan, err := top.Plan(c.application, func(topic string) (int32, bool) { return d.log.partitionsOf(topic), true })
 	if err != nil {
 		tb.Fatalf("start the topology: %v", err)
