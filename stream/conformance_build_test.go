@@ -34,6 +34,7 @@ type interpreter struct {
 	b       *stream.Builder
 	streams map[string]flow
 	tables  map[string]stream.Table[text, text]
+	globals textGlobals
 	named   int
 }
 
@@ -47,6 +48,7 @@ type flow struct {
 func newInterpreter() *interpreter {
 	return &interpreter{
 		b: stream.NewBuilder(), streams: map[string]flow{}, tables: map[string]stream.Table[text, text]{},
+		globals: textGlobals{},
 	}
 }
 
@@ -92,6 +94,8 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"window-aggregate tumbling": (*interpreter).windowAggregate,
 	"window-aggregate hopping":  (*interpreter).windowAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
+	"global-table":              (*interpreter).globalTable,
+	"stream-global-join":        (*interpreter).streamGlobalJoin,
 }
 
 type textStream = stream.Stream[text, text]
