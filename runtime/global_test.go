@@ -400,3 +400,28 @@ func TestGlobal_StopsWhileItLoads(t *testing.T) {
 	require.Equal(t, "k9=open", r.ask(10, i)["q9"])
 	i.end()
 }
+
+func TestGlobal_LeavesAProcessorBehindThatDoesNotStop(t *testing.T) {
+	t.Parallel()
+	r := newRating(t)
+	busy, release := make(chan struct{}), make(chan struct{})
+	defer close(release)
+	s := stream.NewBuilder()
+	table := s.GlobalStore(text(r.rates), r.store, func(*stream.GlobalNode) (func(context.Context, stream.Record[string, string]) error, error) {
+		return func(_ context.Context, rec stream.Record[string, string]) error {
+			if rec.Key == "k0" {
+				close(busy)
+				<-release
+			}
+			return nil
+		}, nil
+	})
+	s.Stream(text(r.in)).LeftJoinGlobal(table, func(_, v string) string { return v }, func(v string, _ stream.Opt[string]) string { return v }).To(text(r.out))
+	i := launch(t, built(t, s), quick(r.b, r.id), func(a *App) { a.grace = 50 * time.Millisecond })
+	i.running(r.b)
+	r.set(0, "block")
+	<-busy
+	require.Len(t, r.ask(5, i), 5, "tasks go on meanwhile")
+	i.stop()
+	require.ErrorContains(t, i.wait(), "the processor of a global store does not stop")
+}
