@@ -113,8 +113,8 @@ func (a *App) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer a.cluster.close()
-	inUse := false
-	defer func() { err = errors.Join(err, a.globals.close(inUse)) }()
+	leftBehind := false
+	defer func() { err = errors.Join(err, a.globals.close(leftBehind)) }()
 	var endIO context.CancelFunc
 	a.io, endIO = context.WithCancel(context.Background())
 	defer endIO()
@@ -131,10 +131,7 @@ func (a *App) run(ctx context.Context) (err error) {
 	}
 	err = a.work(ctx, endIO)
 	if late := a.globals.stop(3 * a.grace); late != nil {
-		inUse, err = true, errors.Join(err, late)
-	}
-	for _, w := range a.workers {
-		inUse = inUse || w.void.Load()
+		leftBehind, err = true, errors.Join(err, late)
 	}
 	return err
 }

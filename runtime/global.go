@@ -255,8 +255,8 @@ func (g *globals) stop(patience time.Duration) error {
 	}
 }
 
-// close gives the stores up, when nothing reads them any more. inUse leaves them open: somebody still does.
-func (g *globals) close(inUse bool) (err error) {
+// close gives the stores up. leftBehind tells that following is not over: whoever still uses a store gets errors from then on.
+func (g *globals) close(leftBehind bool) (err error) {
 	if g == nil {
 		return nil
 	}
@@ -264,8 +264,8 @@ func (g *globals) close(inUse bool) (err error) {
 	if g.client != nil {
 		g.client.Close()
 	}
-	if inUse {
-		return nil
+	if leftBehind {
+		return g.db.Close()
 	}
 	for _, gl := range g.app.top.Globals() {
 		if g.spoiled[gl.Topic()] {
