@@ -145,7 +145,7 @@ func (w *worker) membership() (member string, generation int32, err error) {
 func (w *worker) collectEnds(tasks []prepared) {
 	for _, p := range tasks {
 		for _, st := range p.r.task.Stores() {
-			store := st.Info().Name
+			store := st.Info().DurableName()
 			if e, ok := w.prod.end(topology.ChangelogTopic(w.app.cfg.ApplicationID, store), p.r.id.Partition); ok {
 				p.ends[store] = e
 			}

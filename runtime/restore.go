@@ -39,11 +39,11 @@ func (a *App) restore(ctx context.Context, r *running) error {
 		if !info.Changelog {
 			continue
 		}
-		x := &restoring{store: st, topic: topology.ChangelogTopic(a.cfg.ApplicationID, info.Name), epoch: -1}
+		x := &restoring{store: st, topic: topology.ChangelogTopic(a.cfg.ApplicationID, info.DurableName()), epoch: -1}
 		if err := a.prepareRestore(ctx, r, x); err != nil {
 			return err
 		}
-		r.ends[info.Name] = ended{x.position, x.epoch}
+		r.ends[info.DurableName()] = ended{x.position, x.epoch}
 		if x.position < x.end {
 			all = append(all, x)
 		} else if x.wiped {
@@ -66,7 +66,7 @@ func (a *App) restore(ctx context.Context, r *running) error {
 		return err
 	}
 	for _, x := range all {
-		r.ends[x.store.Info().Name] = ended{x.position, x.epoch}
+		r.ends[x.store.Info().DurableName()] = ended{x.position, x.epoch}
 		a.stats.restored(x.records, x.wiped)
 		a.log.Info("restored a store", "task", r.id, "store", x.store.Info().Name, "records", x.records, "to", x.position, "took", time.Since(started))
 	}
@@ -281,7 +281,7 @@ func (a *App) fetchRaw(ctx context.Context, topic string, partition int32, from 
 func (a *App) restoredTo(all []*restoring) map[string]state.Checkpoint {
 	out := map[string]state.Checkpoint{}
 	for _, x := range all {
-		out[x.store.Info().Name] = a.checkpoint(x.topic, ended{x.position, x.epoch}, time.Now())
+		out[x.store.Info().DurableName()] = a.checkpoint(x.topic, ended{x.position, x.epoch}, time.Now())
 	}
 	return out
 }
@@ -291,8 +291,8 @@ func (a *App) confirm(r *running) {
 	c, now := r.db.Begin(), time.Now()
 	for _, st := range r.task.Stores() {
 		info := st.Info()
-		if e, ok := r.ends[info.Name]; ok {
-			if err := c.SaveCheckpoint(info, a.checkpoint(topology.ChangelogTopic(a.cfg.ApplicationID, info.Name), e, now)); err != nil {
+		if e, ok := r.ends[info.DurableName()]; ok {
+			if err := c.SaveCheckpoint(info, a.checkpoint(topology.ChangelogTopic(a.cfg.ApplicationID, info.DurableName()), e, now)); err != nil {
 				c.Discard()
 				return // those of the last commit stand
 			}

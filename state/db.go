@@ -12,7 +12,7 @@ import (
 // Every key starts with two bytes, the big-endian number of its store; numbers are given when a store first opens, and kept by
 // name, so that stores come and go without touching one another. Number 0 is the DB's own:
 //
-//	0 'n' name    number of the store of that name, two bytes
+//	0 'n' name    number of the store of that durable name, two bytes
 //	0 'c' name    Checkpoint of the store's changelog; of a global store, name '/' partition: that of one partition of its topic
 //	0 'l' name    layout of the store's rows, a text
 //	0 'k'         the task's clocks, an encoding of the task's own
@@ -49,7 +49,7 @@ func NewDB(disk, mem Engine) (*DB, error) {
 // and on how its results are emitted) are wiped, to be restored from the changelog.
 func (db *DB) Open(spec Spec, env Env) (Store, error) {
 	info := spec.Info()
-	n, err := db.number(info.Name)
+	n, err := db.number(info.DurableName())
 	if err != nil {
 		return nil, err
 	}
@@ -66,7 +66,7 @@ func (db *DB) Open(spec Spec, env Env) (Store, error) {
 
 // checkLayout compares the layout of the rows that are there with the descriptor's.
 func (db *DB) checkLayout(info Info) error {
-	e, key := db.engine(info.InMemory), metaKey('l', info.Name)
+	e, key := db.engine(info.InMemory), metaKey('l', info.DurableName())
 	was, ok, err := e.Get(nil, key)
 	if err != nil {
 		return fmt.Errorf("read layout of store %q: %w", info.Name, err)
@@ -120,7 +120,7 @@ func metaKey(kind byte, name string) []byte { return append([]byte{0, 0, kind}, 
 
 // Checkpoint tells up to where the store's changelog is applied. ok is false if nothing is.
 func (db *DB) Checkpoint(info Info) (c Checkpoint, ok bool, err error) {
-	b, ok, err := db.engine(info.InMemory).Get(nil, metaKey('c', info.Name))
+	b, ok, err := db.engine(info.InMemory).Get(nil, metaKey('c', info.DurableName()))
 	if err != nil || !ok {
 		return Checkpoint{}, false, err
 	}
@@ -138,7 +138,7 @@ func (db *DB) Clocks() ([]byte, error) {
 
 // Wipe removes all rows of a store and its checkpoint: it is empty and must be restored from the start of its changelog.
 func (db *DB) Wipe(info Info) error {
-	n, err := db.number(info.Name)
+	n, err := db.number(info.DurableName())
 	if err != nil {
 		return err
 	}
@@ -148,10 +148,10 @@ func (db *DB) Wipe(info Info) error {
 	if err := b.DeleteRange(lo, hi); err != nil {
 		return fmt.Errorf("wipe store %q: %w", info.Name, err)
 	}
-	if err := b.Delete(metaKey('c', info.Name)); err != nil {
+	if err := b.Delete(metaKey('c', info.DurableName())); err != nil {
 		return fmt.Errorf("wipe store %q: %w", info.Name, err)
 	}
-	if err := wipePartitions(b, info.Name); err != nil {
+	if err := wipePartitions(b, info.DurableName()); err != nil {
 		return fmt.Errorf("wipe store %q: %w", info.Name, err)
 	}
 	if err := e.Apply(b); err != nil {
@@ -202,7 +202,7 @@ func (c *Commit) batch(info Info) Batch {
 
 // SaveCheckpoint notes up to where the commit brings the store's changelog.
 func (c *Commit) SaveCheckpoint(info Info, cp Checkpoint) error {
-	return c.batch(info).Put(metaKey('c', info.Name), cp.encode(nil))
+	return c.batch(info).Put(metaKey('c', info.DurableName()), cp.encode(nil))
 }
 
 // SaveClocks keeps the task's encoding of its clocks.

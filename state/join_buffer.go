@@ -58,7 +58,7 @@ func (s JoinBufferSpec[K, V]) build(env *Env) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &JoinBufferStore[K, V]{overlay: newOverlay(s.Info(), c, env), key: c.key, seq: env.Clock("seq/" + s.name)}, nil
+	return &JoinBufferStore[K, V]{overlay: newOverlay(s.Info(), c, env), key: c.key, seq: env.Clock("seq/" + s.durable())}, nil
 }
 
 // A JoinBufferStore is a task's instance of a store declared with JoinBuffer: any number of records per time and key.

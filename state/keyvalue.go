@@ -2,7 +2,6 @@ package state
 
 import (
 	"fmt"
-	"iter"
 	"reflect"
 	"time"
 
@@ -121,51 +120,13 @@ func (s *KeyValueStore[K, V]) Delete(k K) error {
 	return nil
 }
 
-// All yields every row, in key order, as of the start of the loop; puts and deletes inside it are legal. An error ends it.
-func (s *KeyValueStore[K, V]) All() iter.Seq2[Entry[K, V], error] {
-	return s.entries(func() ([]byte, []byte, error) { return nil, nil, s.broken })
-}
-
-// Range yields the rows with from <= key < to, in key order; like All otherwise.
-func (s *KeyValueStore[K, V]) Range(from, to K) iter.Seq2[Entry[K, V], error] {
-	return s.entries(func() (lo, hi []byte, err error) {
-		if lo, err = s.encode(from); err != nil {
-			return nil, nil, err
-		}
-		lo = append([]byte(nil), lo...)
-		if hi, err = s.encode(to); err != nil {
-			return nil, nil, err
-		}
-		return lo, append([]byte{}, hi...), nil
-	})
-}
-
-func (s *KeyValueStore[K, V]) entries(bounds func() (lo, hi []byte, err error)) iter.Seq2[Entry[K, V], error] {
-	return func(yield func(Entry[K, V], error) bool) {
-		lo, hi, err := bounds()
-		if err != nil {
-			yield(Entry[K, V]{}, err)
-			return
-		}
-		for r, err := range s.overlay.scan(lo, hi, false) {
-			var e Entry[K, V]
-			if err == nil {
-				e, err = s.entry(r)
-			}
-			if !yield(e, err) || err != nil {
-				return
-			}
-		}
+// PutIfAbsent is Put that leaves a row which is there as it is. It returns the value that was there; had is false if there was none, and v is put.
+func (s *KeyValueStore[K, V]) PutIfAbsent(k K, v V) (was V, had bool, err error) {
+	was, had, err = s.Get(k)
+	if err != nil || had {
+		return was, had, err
 	}
-}
-
-func (s *KeyValueStore[K, V]) entry(r scanned[V]) (e Entry[K, V], err error) {
-	if e.Key, err = s.key.Decode(r.key); err != nil {
-		return e, fmt.Errorf("decode key of store %q: %w", s.overlay.info.Name, err)
-	}
-	v, ts, err := s.overlay.open(r)
-	e.Value, e.Timestamp = v, fromMs(ts)
-	return e, err
+	return was, false, s.Put(k, v)
 }
 
 func (s *KeyValueStore[K, V]) find(k K) (*row[V], error) {

@@ -9,7 +9,7 @@ import (
 
 // PartitionCheckpoint tells up to where a partition of the topic that fills the store is applied. ok is false if nothing is.
 func (db *DB) PartitionCheckpoint(info Info, partition int32) (c Checkpoint, ok bool, err error) {
-	b, ok, err := db.engine(info.InMemory).Get(nil, partitionKey(info.Name, partition))
+	b, ok, err := db.engine(info.InMemory).Get(nil, partitionKey(info.DurableName(), partition))
 	if err != nil || !ok {
 		return Checkpoint{}, false, err
 	}
@@ -21,7 +21,7 @@ func (db *DB) PartitionCheckpoint(info Info, partition int32) (c Checkpoint, ok 
 
 // SavePartitionCheckpoint notes up to where the commit brings one partition of the topic that fills the store.
 func (c *Commit) SavePartitionCheckpoint(info Info, partition int32, cp Checkpoint) error {
-	return c.batch(info).Put(partitionKey(info.Name, partition), cp.encode(nil))
+	return c.batch(info).Put(partitionKey(info.DurableName(), partition), cp.encode(nil))
 }
 
 // partitionKey lies behind the key of the store's own checkpoint: no name of a store has a slash.

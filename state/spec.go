@@ -3,6 +3,7 @@ package state
 import (
 	"errors"
 	"fmt"
+	"math"
 	"reflect"
 	"regexp"
 	"time"
@@ -18,11 +19,21 @@ const (
 	KindKeyValue Kind = "key-value"
 	// KindWindow is a store with one row per key and window start.
 	KindWindow Kind = "window"
+	// KindSession is a store with one row per key and session.
+	KindSession Kind = "session"
+	// KindDuplicates is a store with any number of rows per key and start: see WindowSpec.Duplicates.
+	KindDuplicates Kind = "window-duplicates"
+	// KindVersioned is a store with the versions of each key's row, by their time.
+	KindVersioned Kind = "versioned"
+	// KindLRU is a store with one row per key, and so many rows that were used last.
+	KindLRU Kind = "lru"
 	// KindJoinBuffer is a store of records in the order of their times, any number per key.
 	KindJoinBuffer Kind = "join-buffer"
+	// KindBuffer is a store with one row per key, in the order of the times at which the keys came.
+	KindBuffer Kind = "buffer"
 )
 
-// A Spec is the descriptor of a store, of any kind and type. KeyValue and Window make them.
+// A Spec is the descriptor of a store, of any kind and type. KeyValue, Window, Versioned, LRU and JoinBuffer make them.
 type Spec interface {
 	// Info tells all that is known of the store without its types.
 	Info() Info
@@ -31,17 +42,22 @@ type Spec interface {
 
 // Info describes a store.
 type Info struct {
-	// Name is the store's durable name, unique in its topology.
+	// Name is the store's name, unique in its topology. What outlives the program goes by DurableName.
 	Name string
-	Kind Kind
+	// RenamedFrom is the store's durable name, if that is another.
+	RenamedFrom string
+	Kind        Kind
 	// KeyType and ValueType are Go types, for descriptions and comparisons.
 	KeyType, ValueType string
 	// InMemory stores keep their committed rows on the heap and are rebuilt from the changelog at every start.
 	InMemory bool
 	// Changelog tells whether a topic logs the store. Without one it starts empty on another machine, and in memory at every start.
 	Changelog bool
-	// Retention is how long a window store keeps a window, counted from its start in stream time. 0 for other kinds.
+	// Retention is how long a window store keeps a window, counted from its start in stream time, a session store a session, counted from its
+	// end, and a versioned store a version that has been followed by another. 0 for other kinds.
 	Retention time.Duration
+	// MaxRows is how many rows an LRU store keeps. 0 for other kinds.
+	MaxRows int
 	// Layout says how rows lie in the engine. It is local: changelogs do not depend on it.
 	Layout string
 }
@@ -52,13 +68,25 @@ func (i Info) Validate() error {
 	if !durableName.MatchString(i.Name) {
 		errs = append(errs, fmt.Errorf("store name %q: use 1 to 200 of the characters a-z, A-Z, 0-9, '.', '_' and '-', a letter or digit first", i.Name))
 	}
-	if i.Kind == KindWindow && i.Retention <= 0 {
-		errs = append(errs, fmt.Errorf("window store %q: retention is %v: set it with Retention", i.Name, i.Retention))
+	if i.RenamedFrom != "" && !durableName.MatchString(i.RenamedFrom) {
+		errs = append(errs, fmt.Errorf("store %q: no store can have been called %q before: give RenamedFrom the name that it had", i.Name, i.RenamedFrom))
+	}
+	if i.Kind == KindVersioned && i.Retention < 0 {
+		errs = append(errs, fmt.Errorf("versioned store %q: a history of %v: use 0 or more", i.Name, i.Retention))
+	}
+	if i.Kind == KindLRU && i.MaxRows < 1 {
+		errs = append(errs, fmt.Errorf("lru store %q: at most %d rows: use 1 or more", i.Name, i.MaxRows))
+	}
+	if (i.Kind.windowed() || i.Kind == KindSession) && i.Retention <= 0 {
+		errs = append(errs, fmt.Errorf("%s store %q: retention is %v: set it with Retention", i.Kind, i.Name, i.Retention))
 	}
 	return errors.Join(errs...)
 }
 
 var durableName = regexp.MustCompile(`^[a-zA-Z0-9][a-zA-Z0-9._-]{0,199}$`)
+
+// Forever is the retention of a store whose rows never expire.
+const Forever = time.Duration(math.MaxInt64)
 
 // An Opener hands out the stores of one task by descriptor: a processor's node is one.
 type Opener interface {
@@ -68,20 +96,40 @@ type Opener interface {
 
 // settings are the parts of a descriptor that do not depend on its types.
 type settings struct {
-	name      string
-	inMemory  bool
-	unlogged  bool
-	retention time.Duration
-	timeFirst bool
+	name        string
+	renamedFrom string
+	inMemory    bool
+	unlogged    bool
+	retention   time.Duration
+	size        time.Duration
+	timeFirst   bool
+	timeIndex   bool
+	duplicates  bool // makes a window store one of records
+	maxRows     int
+}
+
+// windowed tells whether a store drops rows by age.
+func (k Kind) windowed() bool { return k == KindWindow || k == KindDuplicates }
+
+func (s settings) windowKind() Kind {
+	if s.duplicates {
+		return KindDuplicates
+	}
+	return KindWindow
 }
 
 func (s settings) info(kind Kind, k, v reflect.Type) Info {
 	i := Info{
-		Name: s.name, Kind: kind, KeyType: k.String(), ValueType: v.String(),
-		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention, Layout: "key",
+		Name: s.name, RenamedFrom: s.renamedFrom, Kind: kind, KeyType: k.String(), ValueType: v.String(),
+		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention, MaxRows: s.maxRows, Layout: "key",
 	}
-	if kind == KindWindow {
+	switch kind {
+	case KindWindow, KindDuplicates:
 		i.Layout = s.layout().String()
+	case KindSession:
+		i.Layout = s.sessionLayout().String()
+	case KindVersioned:
+		i.Layout = s.versionedLayout().String()
 	}
 	return i
 }

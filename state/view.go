@@ -20,7 +20,7 @@ type Committed struct {
 
 // Committed returns the committed rows of a store. They can be read until the DB is closed.
 func (db *DB) Committed(info Info) (Committed, error) {
-	n, err := db.number(info.Name)
+	n, err := db.number(info.DurableName())
 	if err != nil {
 		return Committed{}, err
 	}

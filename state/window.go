@@ -40,9 +40,16 @@ func (s WindowSpec[K, V]) Retention(d time.Duration) WindowSpec[K, V] { s.retent
 // emits on close reads. Fetch is not served from this order.
 func (s WindowSpec[K, V]) TimeFirst() WindowSpec[K, V] { s.timeFirst = true; return s }
 
+// TimeIndex keeps the rows in a second order, by start, then key, so that both Fetch and ScanStarts are served: what an aggregation over sliding
+// windows that emits on close reads.
+func (s WindowSpec[K, V]) TimeIndex() WindowSpec[K, V] { s.timeIndex = true; return s }
+
+// Size is the length of the windows, from which entries have their ends. A windowed aggregation sets it.
+func (s WindowSpec[K, V]) Size(d time.Duration) WindowSpec[K, V] { s.size = d; return s }
+
 // Info implements Spec.
 func (s WindowSpec[K, V]) Info() Info {
-	return s.info(KindWindow, reflect.TypeFor[K](), reflect.TypeFor[V]())
+	return s.info(s.windowKind(), reflect.TypeFor[K](), reflect.TypeFor[V]())
 }
 
 // Serdes returns the serdes of the store's keys and values.
@@ -64,13 +71,22 @@ func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	rows := newOverlay(s.Info(), c, env)
-	rows.logRows = true
-	return &WindowStore[K, V]{
-		overlay: rows, key: c.key, time: env.Time, clock: env.Clock("store/" + s.name),
-		layout: s.layout(),
-		hold:   math.MaxInt64,
-	}, nil
+	if s.duplicates && (s.timeFirst || s.timeIndex) {
+		return nil, fmt.Errorf("store %q is declared with Duplicates and with TimeFirst or TimeIndex: use one of them", s.name)
+	}
+	st := &WindowStore[K, V]{
+		key: c.key, time: env.Time, clock: env.Clock("store/" + s.durable()), arrival: env.Clock("seq/" + s.durable()),
+		layout: s.layout(), size: s.size,
+		hold: math.MaxInt64,
+	}
+	own := *env
+	if st.layout.timeIndex {
+		own.table = env.table.part(rowsPart)
+		st.index = newIndex(s.Info(), env, indexPart)
+	}
+	st.overlay = newOverlay(s.Info(), c, &own)
+	st.overlay.logRows = true
+	return st, nil
 }
 
 // A WindowStore is a task's instance of a store declared with Window.
@@ -80,15 +96,19 @@ func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
 // The store's clock is the largest window start put so far. A row is readable while start > clock - retention; a later put of an
 // expired row is dropped. Expired rows leave in whole segments, by range.
 type WindowStore[K, V any] struct {
-	overlay *overlay[V]
-	key     serde.Serde[K]
-	time    func() time.Time
-	clock   *Clock
-	layout  windowLayout
-	hold    int64
-	dropped int64
-	buf     []byte
-	broken  error
+	overlay  *overlay[V]
+	index    *index // the time index; nil without one
+	key      serde.Serde[K]
+	time     func() time.Time
+	clock    *Clock
+	arrival  *Clock // numbers the rows of a store of duplicates
+	layout   windowLayout
+	size     time.Duration // of a window; 0 if it is not known
+	hold     int64
+	dropped  int64
+	buf      []byte
+	indexBuf []byte
+	broken   error
 }
 
 // Get returns the row of k in the window that starts at start; ok is false if there is none or it has expired.
@@ -120,7 +140,10 @@ func (s *WindowStore[K, V]) PutRow(k K, start time.Time, row Row[V]) error {
 	if err != nil || b == nil {
 		return err
 	}
-	return s.overlay.put(s.overlay.row(b), row.Value, row.Timestamp.UnixMilli())
+	if err := s.overlay.put(s.overlay.row(b), row.Value, row.Timestamp.UnixMilli()); err != nil || s.index == nil {
+		return err
+	}
+	return s.index.put(s.indexKey(b))
 }
 
 // Delete removes the row of k in the window that starts at start.
@@ -130,7 +153,20 @@ func (s *WindowStore[K, V]) Delete(k K, start time.Time) error {
 		return err
 	}
 	s.overlay.remove(s.overlay.row(b), s.time().UnixMilli())
+	if s.index != nil {
+		s.index.remove(s.indexKey(b))
+	}
 	return nil
+}
+
+// indexKey turns a row's engine key into that of the time index.
+func (s *WindowStore[K, V]) indexKey(b []byte) []byte {
+	key, start, err := s.layout.split(b)
+	if err != nil {
+		return nil
+	}
+	s.indexBuf = s.layout.byTime().key(s.indexBuf[:0], key, start)
+	return s.indexBuf
 }
 
 // write advances the clock and returns the key to write, nil if the window has expired.
@@ -152,6 +188,15 @@ func (s *WindowStore[K, V]) write(k K, start time.Time) ([]byte, error) {
 
 // Fetch yields the rows of k with from <= start <= to, by start, as of the beginning of the loop. An error ends it.
 func (s *WindowStore[K, V]) Fetch(k K, from, to time.Time) iter.Seq2[Entry[serde.Windowed[K], V], error] {
+	return s.fetch(k, from, to, false)
+}
+
+// FetchBackward is Fetch from the latest start to the earliest.
+func (s *WindowStore[K, V]) FetchBackward(k K, from, to time.Time) iter.Seq2[Entry[serde.Windowed[K], V], error] {
+	return s.fetch(k, from, to, true)
+}
+
+func (s *WindowStore[K, V]) fetch(k K, from, to time.Time, reverse bool) iter.Seq2[Entry[serde.Windowed[K], V], error] {
 	return func(yield func(Entry[serde.Windowed[K], V], error) bool) {
 		key, err := s.encodeKey(k)
 		if err == nil && s.layout.timeFirst {
@@ -163,9 +208,16 @@ func (s *WindowStore[K, V]) Fetch(k K, from, to time.Time) iter.Seq2[Entry[serde
 		}
 		key = append([]byte(nil), key...)
 		lo, hi := max(from.UnixMilli(), s.readable(), 0), min(to.UnixMilli(), s.clock.Now())
-		for seg := lo / s.layout.segmentMs; lo <= hi && seg <= hi/s.layout.segmentMs; seg++ {
-			first, last := s.layout.inSegment(seg, key, lo), s.layout.inSegment(seg, key, hi+1)
-			if !s.yieldRange(first, last, len(first), 0, yield) {
+		if lo > hi {
+			return
+		}
+		first, last, step := lo/s.layout.segmentMs, hi/s.layout.segmentMs, int64(1)
+		if reverse {
+			first, last, step = last, first, -1
+		}
+		for seg := first; ; seg += step {
+			lo, hi := s.layout.inSegment(seg, key, lo), s.layout.inSegment(seg, key, hi+1)
+			if !s.yieldRange(lo, hi, reverse, len(lo), 0, yield) || seg == last {
 				return
 			}
 		}
@@ -173,12 +225,12 @@ func (s *WindowStore[K, V]) Fetch(k K, from, to time.Time) iter.Seq2[Entry[serde
 }
 
 // ScanStarts yields the rows with from <= start <= to, by start and then key, whether they have expired or not, as of the
-// beginning of the loop. An error ends it. Only a TimeFirst store can.
+// beginning of the loop. An error ends it. Only a store with TimeFirst or TimeIndex can; with an index, a row that is removed before its turn is left out.
 func (s *WindowStore[K, V]) ScanStarts(from, to time.Time) iter.Seq2[Entry[serde.Windowed[K], V], error] {
 	return func(yield func(Entry[serde.Windowed[K], V], error) bool) {
-		if s.broken == nil && !s.layout.timeFirst {
+		if s.broken == nil && !s.layout.timeFirst && s.index == nil {
 			yield(Entry[serde.Windowed[K], V]{},
-				fmt.Errorf("scan store %q by start: its rows are not ordered by time: declare it with TimeFirst", s.overlay.info.Name))
+				fmt.Errorf("scan store %q by start: its rows are not ordered by time: declare it with TimeFirst or TimeIndex", s.overlay.info.Name))
 			return
 		}
 		if s.broken != nil {
@@ -187,8 +239,47 @@ func (s *WindowStore[K, V]) ScanStarts(from, to time.Time) iter.Seq2[Entry[serde
 		}
 		lo := binary.BigEndian.AppendUint64(nil, uint64(max(from.UnixMilli(), 0)))
 		hi := binary.BigEndian.AppendUint64(nil, uint64(max(to.UnixMilli()+1, 0)))
-		s.yieldRange(lo, hi, 0, math.MinInt64, yield)
+		if s.index != nil {
+			s.yieldIndexed(lo, hi, yield)
+			return
+		}
+		s.yieldRange(lo, hi, false, 0, math.MinInt64, yield)
 	}
+}
+
+// yieldIndexed yields the rows of a range of the time index.
+func (s *WindowStore[K, V]) yieldIndexed(lo, hi []byte, yield func(Entry[serde.Windowed[K], V], error) bool) {
+	for b, err := range s.index.scan(lo, hi, false) {
+		var e Entry[serde.Windowed[K], V]
+		if err == nil {
+			var has bool
+			if e, has, err = s.indexed(b); err == nil && !has {
+				continue
+			}
+		}
+		if !yield(e, err) || err != nil {
+			return
+		}
+	}
+}
+
+// indexed returns the row that a key of the time index stands for.
+func (s *WindowStore[K, V]) indexed(b []byte) (e Entry[serde.Windowed[K], V], ok bool, err error) {
+	key, start, err := s.layout.byTime().split(b)
+	if err != nil {
+		return e, false, err
+	}
+	s.buf = s.layout.key(s.buf[:0], key, start)
+	r, err := s.overlay.find(s.buf)
+	if err != nil || r.state != present {
+		return e, false, err
+	}
+	if e.Key, err = s.windowed(key, start); err != nil {
+		return e, false, err
+	}
+	e.Value, err = s.overlay.read(r)
+	e.Timestamp = fromMs(r.ts)
+	return e, err == nil, err
 }
 
 // All yields every readable row as of the beginning of the loop, in the order of the store's layout: by segment, key and start, or by start and key
@@ -199,19 +290,19 @@ func (s *WindowStore[K, V]) All() iter.Seq2[Entry[serde.Windowed[K], V], error] 
 			yield(Entry[serde.Windowed[K], V]{}, s.broken)
 			return
 		}
-		s.yieldRange(nil, nil, 0, s.readable(), yield)
+		s.yieldRange(nil, nil, false, 0, s.readable(), yield)
 	}
 }
 
 // yieldRange yields the rows of an engine range with start >= from; keyLen, if not 0, is the length that their engine keys must have.
-func (s *WindowStore[K, V]) yieldRange(lo, hi []byte, keyLen int, from int64,
+func (s *WindowStore[K, V]) yieldRange(lo, hi []byte, reverse bool, keyLen int, from int64,
 	yield func(Entry[serde.Windowed[K], V], error) bool) bool {
-	for r, err := range s.overlay.scan(lo, hi, false) {
+	for r, err := range s.overlay.scan(lo, hi, reverse) {
 		var e Entry[serde.Windowed[K], V]
 		var start int64
 		if err == nil {
 			var key []byte
-			if key, start, err = s.layout.split(r.key); err == nil && (start < from || keyLen > 0 && len(r.key) != keyLen) {
+			if key, start, err = s.layout.split(r.key); err == nil && (start < from || keyLen > 0 && len(r.key) != keyLen+s.layout.tail()) {
 				continue
 			}
 			if err == nil {
@@ -226,12 +317,27 @@ func (s *WindowStore[K, V]) yieldRange(lo, hi []byte, keyLen int, from int64,
 }
 
 func (s *WindowStore[K, V]) entry(key []byte, start int64, r scanned[V]) (e Entry[serde.Windowed[K], V], err error) {
-	if e.Key.Key, err = s.key.Decode(key); err != nil {
-		return e, fmt.Errorf("decode key of store %q: %w", s.overlay.info.Name, err)
+	if e.Key, err = s.windowed(key, start); err != nil {
+		return e, err
 	}
 	v, ts, err := s.overlay.open(r)
-	e.Key.Start, e.Value, e.Timestamp = fromMs(start), v, fromMs(ts)
+	e.Value, e.Timestamp = v, fromMs(ts)
 	return e, err
+}
+
+func (s *WindowStore[K, V]) windowed(key []byte, start int64) (w serde.Windowed[K], err error) {
+	if w.Key, err = s.key.Decode(key); err != nil {
+		return w, fmt.Errorf("decode key of store %q: %w", s.overlay.info.Name, err)
+	}
+	w.Start = fromMs(start)
+	switch s.size {
+	case 0:
+	case Forever:
+		w.End = fromMs(math.MaxInt64)
+	default:
+		w.End = w.Start.Add(s.size)
+	}
+	return w, nil
 }
 
 // Clock returns the largest window start put so far; ok is false if none was.
@@ -270,6 +376,9 @@ func (s *WindowStore[K, V]) encode(k K, start int64) (b []byte, err error) {
 	if s.broken != nil {
 		return nil, s.broken
 	}
+	if s.layout.numbered {
+		return nil, fmt.Errorf("look a row of store %q up: it keeps any number of rows per key and start: use Add and Fetch", s.overlay.info.Name)
+	}
 	b = binary.BigEndian.AppendUint64(s.buf[:0], uint64(s.layout.lead(start)))
 	if b, err = s.key.Append(b, k); err != nil {
 		return nil, fmt.Errorf("encode key of store %q: %w", s.overlay.info.Name, err)
@@ -287,15 +396,24 @@ func (s *WindowStore[K, V]) Info() Info { return s.overlay.info }
 // Prepare implements Store. Rows that have expired meanwhile are neither logged nor written.
 func (s *WindowStore[K, V]) Prepare(w *Writer) error {
 	gone := s.expired()
-	return s.overlay.prepare(w, s.layout.logKey, func(key string) bool {
-		_, start, err := s.layout.split([]byte(key))
-		return err == nil && start < gone
-	})
+	skip := func(l windowLayout) func(key string) bool {
+		return func(key string) bool {
+			_, start, err := l.split([]byte(key))
+			return err == nil && start < gone
+		}
+	}
+	if err := s.overlay.prepare(w, s.layout.logKey, skip(s.layout)); err != nil || s.index == nil {
+		return err
+	}
+	return s.index.prepare(w, skip(s.layout.byTime()))
 }
 
 // Committed implements Store.
 func (s *WindowStore[K, V]) Committed() error {
 	s.overlay.committed()
+	if s.index != nil {
+		s.index.rows.committed()
+	}
 	return s.expire()
 }
 
@@ -308,21 +426,31 @@ func (s *WindowStore[K, V]) expire() error {
 	if lead <= s.dropped {
 		return nil
 	}
-	lo := s.overlay.table.key(nil, nil)
-	hi := s.overlay.table.key(nil, binary.BigEndian.AppendUint64(nil, uint64(lead)))
-	if err := s.overlay.table.engine.Drop(lo, hi); err != nil {
-		return fmt.Errorf("expire rows of store %q: %w", s.overlay.info.Name, err)
+	err := s.overlay.dropBelow(lead)
+	if err == nil && s.index != nil {
+		err = s.index.rows.dropBelow(lead * s.layout.segmentMs)
+	}
+	if err != nil {
+		return err
 	}
 	s.dropped = lead
 	return nil
 }
 
 // Reset implements Store.
-func (s *WindowStore[K, V]) Reset() { s.overlay.reset() }
+func (s *WindowStore[K, V]) Reset() {
+	s.overlay.reset()
+	if s.index != nil {
+		s.index.rows.reset()
+	}
+}
 
 // Restore implements Store. The changelog's key is that of Kafka Streams: key, start, sequence number. Its value is the row, with the timestamp in front:
 // the record's own is the broker's (see topology's plan), since the topic is cut off by age, and event times may be of any age.
 func (s *WindowStore[K, V]) Restore(b Batch, logKey, row []byte, _ int64) error {
+	if s.layout.numbered {
+		return s.restoreAdded(b, logKey, row)
+	}
 	key, start, _, err := serde.SplitWindowKey(logKey)
 	if err != nil {
 		return fmt.Errorf("restore store %q: %w", s.overlay.info.Name, err)
@@ -332,6 +460,11 @@ func (s *WindowStore[K, V]) Restore(b Batch, logKey, row []byte, _ int64) error 
 		return nil
 	}
 	s.buf = s.layout.key(s.buf[:0], key, start)
+	if s.index != nil {
+		if err := s.index.restore(b, s.indexKey(s.buf), row != nil); err != nil {
+			return err
+		}
+	}
 	if row == nil {
 		return s.overlay.restore(b, s.buf, nil, 0)
 	}
@@ -344,5 +477,9 @@ func (s *WindowStore[K, V]) Restore(b Batch, logKey, row []byte, _ int64) error 
 
 // Pending implements Store.
 func (s *WindowStore[K, V]) Pending() (rows int, bytes int64) {
-	return len(s.overlay.dirty), s.overlay.dirtyBytes
+	rows, bytes = len(s.overlay.dirty), s.overlay.dirtyBytes
+	if s.index != nil {
+		bytes += s.index.rows.dirtyBytes
+	}
+	return rows, bytes
 }

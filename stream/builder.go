@@ -70,7 +70,9 @@ func (b *Builder) source[K, V any](s settings, t Topic[K, V]) topology.Port[K, V
 func (b *Builder) Table[K, V any](t Topic[K, V], st state.KeyValueSpec[K, V], opts ...SourceTableOption) Table[K, V] {
 	s := gather("table", opts, SourceTableOption.sourceTableOption)
 	port := b.source(s, t)
-	return materialize(b, port, topology.NodeSpec{Op: "table", Name: t.Name() + "-table", Pos: s.Pos}, st)
+	out := materialize(b, port, topology.NodeSpec{Op: "table", Name: t.Name() + "-table", Pos: s.Pos}, st)
+	out.t.coalesce(s, st.Info().Name, st.Serdes)
+	return out
 }
 
 // sameBuilder tells whether two handles belong to one builder, and reports it if they do not.

@@ -212,7 +212,7 @@ func TestBuild_RefusesWindowsThatAreNone(t *testing.T) {
 		{stream.Hopping{Size: second}, "Advance is 0s"},
 		{stream.Hopping{Size: second, Advance: -second}, "Advance is -1s"},
 		{stream.Hopping{Size: second, Advance: 2 * second}, "Advance is 2s: use whole milliseconds; Size above 0, Advance above 0 and at most Size"},
-		{nil, "no windows: use Tumbling or Hopping"},
+		{nil, "no windows: use Tumbling, Hopping, Sliding or Unlimited"},
 	} {
 		b := stream.NewBuilder()
 		g := b.Stream(lines("in")).GroupByKey()

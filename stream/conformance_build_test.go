@@ -12,15 +12,17 @@ type conformanceNode struct {
 	ID, Op                                   string
 	In                                       []string
 	Topic, Fn, By, Window, Emit, Kind, Clock string
-	Size, Advance, Every                     int64
+	Size, Advance, Every, History            int64
+	Before, After                            int64
 	Grace                                    *int64
+	Limit, Max                               int64
 }
 
 // operator is the word that the node needs.
 func (n *conformanceNode) operator() string {
 	switch {
 	case n.Op == "window-aggregate" && n.Emit == "suppress":
-		return "suppress"
+		return "suppress " + n.Window
 	case n.Op == "window-aggregate":
 		return n.Op + " " + n.Window
 	case n.Op == "stream-table-join" && n.Grace != nil:
@@ -36,6 +38,8 @@ type interpreter struct {
 	tables  map[string]stream.Table[text, text]
 	globals textGlobals
 	named   int
+
+	versioned map[string]stream.VersionedTable[text, text]
 }
 
 // A flow is a stream that knows whether an operator changed its key: Kafka Streams inserts a repartition topic where an
@@ -48,7 +52,8 @@ type flow struct {
 func newInterpreter() *interpreter {
 	return &interpreter{
 		b: stream.NewBuilder(), streams: map[string]flow{}, tables: map[string]stream.Table[text, text]{},
-		globals: textGlobals{},
+		globals:   textGlobals{},
+		versioned: map[string]stream.VersionedTable[text, text]{},
 	}
 }
 
@@ -91,11 +96,26 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	},
 
 	"aggregate":                 (*interpreter).aggregate,
+	"cogroup":                   (*interpreter).cogroup,
 	"window-aggregate tumbling": (*interpreter).windowAggregate,
 	"window-aggregate hopping":  (*interpreter).windowAggregate,
+	"window-aggregate sliding":  (*interpreter).slidingAggregate,
+	"window-aggregate session":  (*interpreter).sessionAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
 	"global-table":              (*interpreter).globalTable,
 	"stream-global-join":        (*interpreter).streamGlobalJoin,
+	"stream-stream-join":        (*interpreter).streamStreamJoin,
+	"table-table-join":          (*interpreter).tableTableJoin,
+	"table-aggregate":           (*interpreter).tableAggregate,
+
+	"stream-table-join versioned": (*interpreter).versionedJoin,
+	"versioned-table":             (*interpreter).versionedTable,
+
+	"suppress tumbling":   (*interpreter).windowAggregate,
+	"suppress hopping":    (*interpreter).windowAggregate,
+	"suppress session":    (*interpreter).sessionAggregate,
+	"suppress sliding":    (*interpreter).slidingAggregate,
+	"suppress-time-limit": (*interpreter).suppressTimeLimit,
 }
 
 type textStream = stream.Stream[text, text]

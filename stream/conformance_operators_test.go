@@ -76,6 +76,10 @@ func (in *interpreter) punctuate(n *conformanceNode) {
 func millis(n int64) time.Duration { return time.Duration(n) * time.Millisecond }
 
 func (in *interpreter) streamTableJoin(n *conformanceNode) {
+	if _, ok := in.versioned[n.In[1]]; ok {
+		in.versionedJoin(n)
+		return
+	}
 	s, t := in.keyed(n), in.tables[n.In[1]]
 	if n.Kind == "inner" {
 		in.put(n, s.JoinTable(t, joined), false)
@@ -89,6 +93,14 @@ func (in *interpreter) grouped(n *conformanceNode) stream.Grouped[text, text] {
 		return in.keyed(n).GroupByKey()
 	}
 	return in.stream(n).GroupBy(firstOf, in.repartition())
+}
+
+// cogroup aggregates two streams by key.
+func (in *interpreter) cogroup(n *conformanceNode) {
+	second := *n
+	second.In = n.In[1:]
+	starred := func(_, v, a text) text { return textOf(show(a) + "*" + show(v)) }
+	in.tables[n.ID] = in.grouped(n).Cogroup(added).With(in.grouped(&second), starred).Aggregate(zeroText, in.keyValue())
 }
 
 func (in *interpreter) aggregate(n *conformanceNode) {
@@ -121,6 +133,14 @@ func (in *interpreter) windowAggregate(n *conformanceNode) {
 		t = w.Reduce(reduced, state.Window(in.name("store"), texts, texts))
 	default:
 		t = w.Aggregate(zeroText, added, state.Window(in.name("store"), texts, texts))
+	}
+	in.putWindowed(n, t)
+}
+
+// putWindowed makes the stream that windowed results are in the cases.
+func (in *interpreter) putWindowed(n *conformanceNode, t stream.WindowedTable[text, text]) {
+	if n.Emit == "suppress" {
+		t = t.Suppress(state.Buffer(in.name("buffer"), texts, texts), stream.UntilWindowCloses{})
 	}
 	in.put(n, t.ToStream(windowText), true)
 }

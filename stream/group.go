@@ -87,15 +87,24 @@ func aggregate[K, V, A any](
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
-	spec.Stores = append(spec.Stores, st)
 	t := &tableNode[K, A]{spec: spec, store: &st}
-	t.port = g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
+	t.port = attachAggregate(g, spec, t, init, add)
+	t.coalesce(o, st.Info().Name, st.Serdes)
+	return Table[K, A]{b: g.b, t: t}
+}
+
+// attachAggregate adds the node that keeps t's rows, or one of several that do.
+func attachAggregate[K, V, A any](
+	g Grouped[K, V], spec topology.NodeSpec, t *tableNode[K, A], init func() A, add adder[K, V, A],
+) topology.Port[K, topology.Change[A]] {
+	st := *t.store
+	spec.Stores = append(spec.Stores, st)
+	return g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
 		return &aggregator[K, V, A]{
-			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()},
-			old: t.old, nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: next,
+			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A](), exact: t.pending != nil},
+			old: t.keepsOld(), nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: t.outlet(c, next),
 		}, nil
 	})
-	return Table[K, A]{b: g.b, t: t}
 }
 
 // fold is the step that all aggregations share: one aggregate and one record become the next aggregate.
@@ -104,6 +113,7 @@ type fold[K, V, A any] struct {
 	init  func() A
 	add   adder[K, V, A]
 	isNil func(A) bool
+	exact bool // the old value of a row that did not exist is none
 }
 
 // step returns the aggregate behind the record; ok is false if there is none. has tells whether there was one, before.
@@ -123,9 +133,9 @@ func (f *fold[K, V, A]) step(k K, v V, before A, has bool) (after A, ok bool, er
 	return after, f.isNil == nil || !f.isNil(after), nil
 }
 
-// first is the old value of a row that did not exist: the initial aggregate, as in Kafka Streams without a cache.
+// first is the old value of a row that did not exist: the initial aggregate, as in Kafka Streams without a cache, unless changes are coalesced.
 func (f *fold[K, V, A]) first() (a A, ok bool) {
-	if f.init == nil {
+	if f.init == nil || f.exact {
 		return a, false
 	}
 	a = f.init()

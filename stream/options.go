@@ -142,7 +142,9 @@ type settings struct {
 	timestamp       any
 	partition       any
 	idle            time.Duration
+	grace           Wait
 	keepsPartitions bool
+	coalesce        bool
 }
 
 func newSettings(op string) settings {

@@ -122,9 +122,11 @@ func (s Stream[K, V]) ToTable(st state.KeyValueSpec[K, V], opts ...TableOption) 
 	if !s.ok() {
 		return Table[K, V]{}
 	}
-	spec := gather("to-table", opts, TableOption.tableOption).NodeSpec
-	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
-	return materialize(s.b, s.port, spec, st)
+	o := gather("to-table", opts, TableOption.tableOption)
+	s.rekey.check(s.b, o.NodeSpec, reflect.TypeFor[K]())
+	t := materialize(s.b, s.port, o.NodeSpec, st)
+	t.t.coalesce(o, st.Info().Name, st.Serdes)
+	return t
 }
 
 // Process runs a processor of the user's own: with stores, timers and any number of results per record.

@@ -3,6 +3,7 @@ package stream
 import (
 	"errors"
 	"fmt"
+	"time"
 
 	"github.com/weirstream/weir/dlq"
 	"github.com/weirstream/weir/state"
@@ -27,8 +28,16 @@ type tableNode[K, V any] struct {
 	// old tells that changes must carry old values. wantOld asks the node's parents for what that takes.
 	old     bool
 	wantOld func()
-	// versioned tells that changes may be of the past, and that rows have a history.
+	// pending keeps the changes of a table with Coalesce until the commit.
+	pending *state.KeyValueSpec[K, topology.Change[V]]
+	// closes is how long, in stream time behind its end, a window still changes; nil where the table is not windowed.
+	closes *time.Duration
+	// versioned tells that changes may be of the past; inherits asks the parent. history reads rows of the past, if there are any.
 	versioned bool
+	inherits  func() bool
+	history   *history[K, V]
+	// follows tells, of a table without a store of its own, that one it is read through coalesces.
+	follows func() bool
 	// read makes the function that looks a row up; stores are what it reads. They are used where the table has no store of the key-value kind.
 	read   func(c *topology.NodeContext) (lookup[K, V], error)
 	stores func() []state.Spec
@@ -46,6 +55,20 @@ func (t *tableNode[K, V]) sendOld() {
 	if t.wantOld != nil {
 		t.wantOld()
 	}
+}
+
+// keepsOld tells that the node must know what its rows were: for nodes downstream, or to send one change for many.
+func (t *tableNode[K, V]) keepsOld() bool { return t.old || t.pending != nil }
+
+// isVersioned tells, when the program is complete, that changes may be of the past. A store without versions ends that: what is put last is the
+// row.
+func (t *tableNode[K, V]) isVersioned() bool {
+	return t.store == nil && (t.versioned || t.inherits != nil && t.inherits())
+}
+
+// isAhead tells, when the program is complete, that a reader of the table may see rows whose updates are still to be sent.
+func (t *tableNode[K, V]) isAhead() bool {
+	return t.pending != nil || t.store == nil && t.follows != nil && t.follows()
 }
 
 // readStores are the stores that a reader of the table touches.
@@ -78,7 +101,9 @@ func materialize[K, V any](b *Builder, port topology.Port[K, V], spec topology.N
 	t := &tableNode[K, V]{spec: spec, store: &st}
 	isNil := topology.NilCheck[V]()
 	t.port = port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[V]]) (topology.Processor[K, V], error) {
-		return &upsert[K, V]{nc: c, store: st.Open(c), old: t.old, isNil: isNil, drops: c.Drops("null-key"), next: next}, nil
+		return &upsert[K, V]{
+			nc: c, store: st.Open(c), old: t.keepsOld(), isNil: isNil, drops: c.Drops("null-key"), next: t.outlet(c, next),
+		}, nil
 	})
 	return Table[K, V]{b: b, t: t}
 }
@@ -149,22 +174,23 @@ func toStream[K, V, K2 any](port topology.Port[K, topology.Change[V]], spec topo
 	})
 }
 
-// Materialize keeps the rows of a table made by Filter or MapValues in a store of their own: for queries, and to read them without
-// running the functions again. Tables that have a store already are an error.
-func (t Table[K, V]) Materialize(st state.KeyValueSpec[K, V]) Table[K, V] {
+// Materialize keeps the rows of a table without a store in one: those made by Filter, MapValues, ProcessValues and joins. It is for queries, and for
+// operators that read the table, which do not run the functions again then. Tables that have a store already are an error.
+func (t Table[K, V]) Materialize(st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
 	if t.b == nil {
 		return t
 	}
-	spec := newSettings("materialize").NodeSpec
-	spec.Name = t.t.spec.Name
+	s := gather("materialize", opts, TableOption.tableOption)
+	s.Name = t.t.spec.Name
 	switch {
 	case t.t.store != nil:
-		t.b.report(spec, fmt.Errorf("the table has the store %q already", t.t.store.Info().Name))
+		t.b.report(s.NodeSpec, fmt.Errorf("the table has the store %q already", t.t.store.Info().Name))
 	case !t.t.derived:
-		t.b.report(spec, errors.New("this table cannot be kept in a store of its own"))
+		t.b.report(s.NodeSpec, errors.New("this table cannot be kept in a store of its own"))
 	default:
 		t.t.store = &st
 		t.t.port.AddStores(st)
+		t.t.coalesce(s, st.Info().Name, st.Serdes)
 	}
 	return t
 }

@@ -62,7 +62,9 @@ func mapTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, f f
 // deriveTable adds a table whose rows are functions of the parent's: f returns the row, and false where there is none. quiet leaves
 // out changes from no row to no row.
 func deriveTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, quiet bool, f func(K, V) (V2, bool)) *tableNode[K, V2] {
-	t := &tableNode[K, V2]{spec: spec, derived: true}
+	t := &tableNode[K, V2]{
+		spec: spec, derived: true, closes: parent.closes, inherits: parent.isVersioned, follows: parent.isAhead,
+	}
 	t.wantOld = func() {
 		if t.store == nil {
 			parent.sendOld()
@@ -87,9 +89,15 @@ func deriveTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, 
 			return state.Row[V2]{Value: v, Timestamp: in.Timestamp}, true, nil
 		}, nil
 	}
+	if parent.history != nil {
+		t.history = deriveHistory(parent.history, f)
+	}
 	t.port = parent.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[V2]]) (
 		topology.Processor[K, topology.Change[V]], error) {
-		d := &derive[K, V, V2]{nc: c, f: f, quiet: quiet, old: t.old || quiet, next: next}
+		// A delete of the past ends a version that was sent, whatever the newest is.
+		d := &derive[K, V, V2]{
+			nc: c, f: f, quiet: quiet && !parent.isVersioned(), old: t.keepsOld() || quiet, next: t.outlet(c, next),
+		}
 		if t.store != nil {
 			d.store = t.store.Open(c)
 		}
@@ -135,6 +143,7 @@ func (p *derive[K, V, V2]) Process(r *Record[K, topology.Change[V]]) error {
 			return p.nc.FailAt(dlq.Encode, err)
 		}
 	}
+	ch.Superseded = r.Value.Superseded && p.store == nil
 	forward(&p.out, r, ch)
 	return p.next.Process(&p.out)
 }

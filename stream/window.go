@@ -6,37 +6,10 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/weirstream/weir/serde"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
-
-// TimeWindows are windows of a fixed size: Tumbling or Hopping.
-type TimeWindows interface {
-	// shape returns size, advance and grace.
-	shape() (size, advance, grace time.Duration)
-}
-
-// Tumbling windows follow one another without overlap, aligned to 1970: [0, Size), [Size, 2*Size), ...
-type Tumbling struct {
-	// Size is the length of a window. The end is not part of it.
-	Size time.Duration
-	// Grace is how long, in stream time behind its end, a window still takes records. None means that it closes at its end.
-	Grace time.Duration
-}
-
-func (w Tumbling) shape() (size, advance, grace time.Duration) { return w.Size, w.Size, w.Grace }
-
-// Hopping windows begin every Advance, aligned to 1970, and overlap: a record is in Size/Advance of them.
-type Hopping struct {
-	// Size is the length of a window. The end is not part of it.
-	Size time.Duration
-	// Advance is the distance between the starts of two windows, at most Size.
-	Advance time.Duration
-	// Grace is how long, in stream time behind its end, a window still takes records. None means that it closes at its end.
-	Grace time.Duration
-}
-
-func (w Hopping) shape() (size, advance, grace time.Duration) { return w.Size, w.Advance, w.Grace }
 
 // An Emit says when a windowed aggregation sends its results.
 type Emit uint8
@@ -53,10 +26,10 @@ const (
 
 // A TimeWindowed is a grouped stream in windows.
 type TimeWindowed[K, V any] struct {
-	g                      Grouped[K, V]
-	spec                   topology.NodeSpec
-	sizeMs, hopMs, graceMs int64
-	emit                   Emit
+	g    Grouped[K, V]
+	spec topology.NodeSpec
+	windowing
+	emit Emit
 }
 
 // Window puts the records of each key into windows by their event time. A window takes records until stream time, as this operator sees it, has passed
@@ -66,47 +39,47 @@ func (g Grouped[K, V]) Window(w TimeWindows, emit ...Emit) TimeWindowed[K, V] {
 		return TimeWindowed[K, V]{}
 	}
 	out := TimeWindowed[K, V]{g: g, spec: newSettings("window").NodeSpec}
-	if w == nil {
-		g.b.report(out.spec, errors.New("no windows: use Tumbling or Hopping"))
-		return out
+	err := errors.New("no windows: use Tumbling, Hopping, Sliding or Unlimited")
+	if w != nil {
+		out.windowing, err = w.windowing()
 	}
-	size, advance, grace := w.shape()
-	for _, d := range []struct {
-		name  string
-		value time.Duration
-		low   time.Duration
-		high  time.Duration
-	}{{"Size", size, 1, 1 << 62}, {"Advance", advance, 1, max(size, 1)}, {"Grace", grace, 0, 1 << 62}} {
-		if d.value < d.low || d.value > d.high || d.value%time.Millisecond != 0 {
-			g.b.report(out.spec, fmt.Errorf("%s is %v: use whole milliseconds; Size above 0, Advance above 0 and at most Size, Grace not negative",
-				d.name, d.value))
-			size, advance = time.Millisecond, time.Millisecond
-			break
-		}
+	if err != nil {
+		g.b.report(out.spec, err)
+		out.windowing, _ = Tumbling{Size: time.Millisecond}.windowing()
 	}
-	out.sizeMs, out.hopMs, out.graceMs = size.Milliseconds(), advance.Milliseconds(), grace.Milliseconds()
-	if len(emit) > 0 {
-		out.emit = emit[0]
+	if out.emit, err = oneEmit(emit); err == nil && out.unlimited() && out.emit != OnUpdate {
+		err = errors.New("an unlimited window never closes: use OnUpdate")
 	}
-	if len(emit) > 1 || out.emit > OnCloseWithinRetention {
-		g.b.report(out.spec, errors.New("use one of OnUpdate, OnClose and OnCloseWithinRetention"))
+	if err != nil {
+		g.b.report(out.spec, err)
 	}
 	return out
+}
+
+// oneEmit is the Emit of a call that may have one.
+func oneEmit(emit []Emit) (Emit, error) {
+	switch {
+	case len(emit) == 0:
+		return OnUpdate, nil
+	case len(emit) > 1 || emit[0] > OnCloseWithinRetention:
+		return OnUpdate, errors.New("use one of OnUpdate, OnClose and OnCloseWithinRetention")
+	}
+	return emit[0], nil
 }
 
 // Count keeps the number of records per key and window.
 //
 // Key: in its window. Time: the largest of the records counted. State: st. Errors: none. Nulls: records without a key are dropped, counted, and so are
 // tombstones unless the type is nullable.
-func (w TimeWindowed[K, V]) Count(st state.WindowSpec[K, int64], opts ...Option) WindowedTable[K, int64] {
-	return windowAggregate(w, node("window-count", opts), zero, count[K, V], st)
+func (w TimeWindowed[K, V]) Count(st state.WindowSpec[K, int64], opts ...TableOption) WindowedTable[K, int64] {
+	return windowAggregate(w, gather("window-count", opts, TableOption.tableOption), zero, count[K, V], st)
 }
 
 // Reduce keeps one value per key and window: the first as it is, then what f makes of it and each that follows.
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
-func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.WindowSpec[K, V], opts ...Option) WindowedTable[K, V] {
-	return windowAggregate(w, node("window-reduce", opts), nil,
+func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.WindowSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
+	return windowAggregate(w, gather("window-reduce", opts, TableOption.tableOption), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
 }
 
@@ -114,46 +87,76 @@ func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.Window
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic meets the policy.
 func (w TimeWindowed[K, V]) Aggregate[A any](
-	init func() A, add func(k K, v V, a A) A, st state.WindowSpec[K, A], opts ...Option,
+	init func() A, add func(k K, v V, a A) A, st state.WindowSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	return windowAggregate(w, node("window-aggregate", opts), init,
+	return windowAggregate(w, gather("window-aggregate", opts, TableOption.tableOption), init,
 		func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
 }
 
 // TryAggregate is Aggregate with a function that may fail. Key, Time, State, Nulls: as Count. Errors: an error of add meets the policy.
 func (w TimeWindowed[K, V]) TryAggregate[A any](
-	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.WindowSpec[K, A], opts ...Option,
+	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.WindowSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	spec := node("window-aggregate", opts)
-	spec.Rejects = true
-	return windowAggregate(w, spec, init, add, st)
+	o := gather("window-aggregate", opts, TableOption.tableOption)
+	o.Rejects = true
+	return windowAggregate(w, o, init, add, st)
 }
 
 func windowAggregate[K, V, A any](
-	w TimeWindowed[K, V], spec topology.NodeSpec, init func() A, add adder[K, V, A], st state.WindowSpec[K, A],
+	w TimeWindowed[K, V], o settings, init func() A, add adder[K, V, A], st state.WindowSpec[K, A],
 ) WindowedTable[K, A] {
 	b := w.g.b
 	if b == nil {
 		return WindowedTable[K, A]{}
 	}
+	spec := o.NodeSpec
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
-	least := time.Duration(w.sizeMs+w.graceMs) * time.Millisecond
 	switch r := st.Info().Retention; {
 	case r == 0:
-		st = st.Retention(least)
-	case r < least:
-		b.report(spec, fmt.Errorf("store %q keeps windows for %v: their size and grace take %v", st.Info().Name, r, least))
+		st = st.Retention(w.retention)
+	case r < w.leastRetention():
+		b.report(spec, fmt.Errorf("store %q keeps windows for %v: their size and grace take %v", st.Info().Name, r, w.leastRetention()))
 	}
-	if w.emit != OnUpdate {
+	st = st.Size(w.size())
+	switch {
+	case w.emit == OnUpdate:
+	case w.sliding:
+		st = st.TimeIndex()
+	default:
 		st = st.TimeFirst()
 	}
 	spec.Stores = append(spec.Stores, st)
-	t := &tableNode[Windowed[K], A]{spec: spec}
+	t := windowedNode(spec, w.closes(), []state.Spec{st}, func(c *topology.NodeContext) lookup[Windowed[K], A] {
+		rows := st.Open(c)
+		return func(k Windowed[K]) (state.Row[A], bool, error) { return rows.Get(k.Key, k.Start) }
+	})
 	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
-		return newWindower(c, w, st.Open(c), fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}, t.old, next), nil
+		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A](), exact: t.pending != nil}
+		p := newWindower(c, w, st.Open(c), f, t.keepsOld(), t.outlet(c, next))
+		if w.sliding {
+			return &slider[K, V, A]{windower: p}, nil
+		}
+		return p, nil
 	})
+	if w.emit == OnUpdate { // else each window is sent once anyway
+		key, value := st.Serdes()
+		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) {
+			return serde.TimeWindowed(key, time.Duration(w.sizeMs)*time.Millisecond), value
+		})
+	}
 	return WindowedTable[K, A]{b: b, t: t}
+}
+
+// windowedNode is the table of a windowed aggregation: read looks a window up in stores.
+func windowedNode[K, A any](
+	spec topology.NodeSpec, closes time.Duration, stores []state.Spec, read func(c *topology.NodeContext) lookup[Windowed[K], A],
+) *tableNode[Windowed[K], A] {
+	return &tableNode[Windowed[K], A]{
+		spec: spec, closes: &closes,
+		stores: func() []state.Spec { return stores },
+		read:   func(c *topology.NodeContext) (lookup[Windowed[K], A], error) { return read(c), nil },
+	}
 }

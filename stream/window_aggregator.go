@@ -13,30 +13,31 @@ import (
 // Its clock is the largest timestamp that it has seen under a key. A window [start, start+size) takes a record while start+size >
 // clock - grace, whether the record is the one that moved the clock or not.
 type windower[K, V, A any] struct {
-	nc                     *topology.NodeContext
-	store                  *state.WindowStore[K, A]
-	fold                   fold[K, V, A]
-	old                    bool
-	nulls                  bool
-	sizeMs, hopMs, graceMs int64
-	emit                   Emit
-	clock                  *state.Clock
-	emitted                *state.Clock // the close time of the last emission: windows that ended by then are out
+	windowing
+	nc      *topology.NodeContext
+	store   *state.WindowStore[K, A]
+	fold    fold[K, V, A]
+	old     bool
+	nulls   bool
+	emit    Emit
+	clock   *state.Clock
+	emitted *state.Clock // the close time of the last emission: windows that ended by then are out
 
-	nullKeys, nullValues, late *state.Counter
-	next                       topology.Processor[Windowed[K], topology.Change[A]]
-	out                        Record[Windowed[K], topology.Change[A]]
+	nullKeys, nullValues, early, late *state.Counter
+	next                              topology.Processor[Windowed[K], topology.Change[A]]
+	out                               Record[Windowed[K], topology.Change[A]]
 }
 
 func newWindower[K, V, A any](c *topology.NodeContext, w TimeWindowed[K, V], st *state.WindowStore[K, A], f fold[K, V, A],
 	old bool, next topology.Processor[Windowed[K], topology.Change[A]]) *windower[K, V, A] {
-	name := st.Info().Name
+	name := st.Info().DurableName()
 	p := &windower[K, V, A]{
-		nc: c, store: st, fold: f, old: old, nulls: w.g.nulls, sizeMs: w.sizeMs, hopMs: w.hopMs, graceMs: w.graceMs, emit: w.emit,
+		windowing: w.windowing, nc: c, store: st, fold: f, old: old, nulls: w.g.nulls, emit: w.emit,
 		clock: c.Clock("window/" + name), emitted: c.Clock("emitted/" + name),
-		nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), late: c.Drops("late"), next: next,
+		nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), early: c.Drops("early"), late: c.Drops("late"), next: next,
 	}
 	p.hold()
+	c.OnAdvance(p.advance)
 	return p
 }
 
@@ -51,8 +52,11 @@ func (p *windower[K, V, A]) Process(r *Record[K, V]) error {
 	}
 	ts := r.Timestamp.UnixMilli()
 	closed := p.clock.Advance(ts) - p.graceMs
-	first := max(0, ts-p.sizeMs+p.hopMs) / p.hopMs * p.hopMs
-	for start := first; start <= ts; start += p.hopMs {
+	if ts < p.fromMs {
+		p.early.Add(1)
+		return nil
+	}
+	for start, ok := p.first(ts); ok; start, ok = p.following(start, ts) {
 		if start+p.sizeMs <= closed {
 			p.late.Add(1)
 			continue
@@ -61,23 +65,27 @@ func (p *windower[K, V, A]) Process(r *Record[K, V]) error {
 			return err
 		}
 	}
-	if p.emit == OnUpdate {
-		return nil
-	}
-	return p.emitClosed(r, closed)
+	return p.emitClosed(closed, r.Headers)
 }
 
 // update adds the record to the window that starts at start.
 func (p *windower[K, V, A]) update(r *Record[K, V], startMs int64) error {
-	start := time.UnixMilli(startMs).UTC()
 	p.nc.Enter()
-	row, has, err := p.store.Get(r.Key, start)
+	row, has, err := p.store.Get(r.Key, time.UnixMilli(startMs))
 	if err != nil {
 		return p.nc.FailAt(dlq.Encode, err)
 	}
+	return p.add(r, startMs, row, has, has)
+}
+
+// add makes the row of the window that starts at start of the record and the aggregate before, if has says that there is one; exists tells whether
+// it was the window's.
+func (p *windower[K, V, A]) add(r *Record[K, V], startMs int64, before state.Row[A], has, exists bool) (err error) {
+	start := time.UnixMilli(startMs)
+	p.nc.Enter()
 	var ch topology.Change[A]
 	if p.old {
-		if has {
+		if exists { // read on its own: the user's function may change the one it is given
 			var again state.Row[A]
 			again, ch.HasOld, err = p.store.Get(r.Key, start)
 			ch.Old = again.Value
@@ -88,15 +96,15 @@ func (p *windower[K, V, A]) update(r *Record[K, V], startMs int64) error {
 			return p.nc.FailAt(dlq.Encode, err)
 		}
 	}
-	if ch.New, ch.HasNew, err = p.fold.step(r.Key, r.Value, row.Value, has); err != nil {
+	if ch.New, ch.HasNew, err = p.fold.step(r.Key, r.Value, before.Value, has); err != nil {
 		if p.nc.Skipped(err) {
 			return nil
 		}
 		return p.nc.Fail(err)
 	}
 	ts := r.Timestamp
-	if has && row.Timestamp.After(ts) {
-		ts = row.Timestamp
+	if has && before.Timestamp.After(ts) {
+		ts = before.Timestamp
 	}
 	if ch.HasNew {
 		err = p.store.PutRow(r.Key, start, state.Row[A]{Value: ch.New, Timestamp: ts})
@@ -109,32 +117,29 @@ func (p *windower[K, V, A]) update(r *Record[K, V], startMs int64) error {
 	if p.emit != OnUpdate {
 		return nil
 	}
-	return p.send(r.Key, start, ch, ts, r.Headers)
+	return p.send(r.Key, startMs, ch, ts, r.Headers)
 }
 
-func (p *windower[K, V, A]) send(k K, start time.Time, ch topology.Change[A], ts time.Time, headers []Header) error {
+func (p *windower[K, V, A]) send(k K, startMs int64, ch topology.Change[A], ts time.Time, headers []Header) error {
 	o := &p.out
-	o.Key = Windowed[K]{Key: k, Start: start, End: start.Add(time.Duration(p.sizeMs) * time.Millisecond)}
+	o.Key = Windowed[K]{Key: k, Start: time.UnixMilli(startMs).UTC(), End: time.UnixMilli(startMs + p.sizeMs).UTC()}
 	o.Value, o.Timestamp, o.Headers = ch, ts, headers
 	return p.next.Process(o)
 }
 
-// emitClosed sends the windows that closed since the last time, by start and then key, with the headers of the record that closed them. Those that
-// were out when the clock stood at emitted ended by then.
-func (p *windower[K, V, A]) emitClosed(r *Record[K, V], closed int64) error {
-	last := p.emitted.Now()
-	if last != state.NoTime && last >= closed {
+// advance moves the clock without a record.
+func (p *windower[K, V, A]) advance(now int64) error {
+	return p.emitClosed(p.clock.Advance(now)-p.graceMs, nil)
+}
+
+// emitClosed sends the windows that closed since the last time, by start and then key, with the headers of the record that closed them.
+func (p *windower[K, V, A]) emitClosed(closed int64, headers []Header) error {
+	if p.emit == OnUpdate {
 		return nil
 	}
-	from, to := int64(0), closed-p.sizeMs
-	if to < 0 {
+	from, to, ok := p.closing(p.emitted.Now(), closed)
+	if !ok {
 		return nil
-	}
-	if last != state.NoTime {
-		from = max(0, last-p.sizeMs) + 1
-		if (from-1)/p.hopMs == to/p.hopMs {
-			return nil // no window starts between them
-		}
 	}
 	if p.emit == OnCloseWithinRetention {
 		if newest, ok := p.store.Clock(); ok {
@@ -145,7 +150,7 @@ func (p *windower[K, V, A]) emitClosed(r *Record[K, V], closed int64) error {
 		if err != nil {
 			return p.nc.Fail(err)
 		}
-		if err := p.send(e.Key.Key, e.Key.Start, topology.Change[A]{New: e.Value, HasNew: true}, e.Timestamp, r.Headers); err != nil {
+		if err := p.send(e.Key.Key, e.Key.Start.UnixMilli(), topology.Change[A]{New: e.Value, HasNew: true}, e.Timestamp, headers); err != nil {
 			return err
 		}
 	}
@@ -156,12 +161,7 @@ func (p *windower[K, V, A]) emitClosed(r *Record[K, V], closed int64) error {
 
 // hold keeps the windows that are still to be sent, beyond the store's retention.
 func (p *windower[K, V, A]) hold() {
-	if p.emit != OnClose {
-		return
+	if p.emit == OnClose {
+		p.store.Hold(time.UnixMilli(p.unsent(p.emitted.Now())))
 	}
-	first := int64(0)
-	if last := p.emitted.Now(); last != state.NoTime {
-		first = max(0, last-p.sizeMs+1)
-	}
-	p.store.Hold(time.UnixMilli(first))
 }

@@ -64,3 +64,13 @@ func (t WindowedTable[K, V]) ToStream[K2 any](key func(Windowed[K]) K2, opts ...
 	spec := node("to-stream", opts)
 	return Stream[K2, V]{b: t.b, port: toStream(t.t.port, spec, key), nulls: topology.NilCheck[V]() != nil, rekey: &rekey{spec.Op, spec.Pos}}
 }
+
+// WindowedAsTable is the same table, keyed by the window: to join windows with one another, for example. It is a function, since a method would make a type
+// without end.
+//
+// Its rows are in the partition of the plain key, and so are those of a topic that To writes with a windowed serde. Another table keyed by windows can
+// be joined if it is partitioned that way too. ToStream keeps that partitioning: a group by the windowed key is whole, and a sink with a serde that is
+// not one of windowed keys moves records by the bytes of the whole key.
+func WindowedAsTable[K, V any](t WindowedTable[K, V]) Table[Windowed[K], V] {
+	return Table[Windowed[K], V]{b: t.b, t: t.t}
+}

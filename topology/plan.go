@@ -56,7 +56,7 @@ type InternalTopic struct {
 	Store string
 }
 
-// changelogSlack is how much longer than its store a windowed changelog keeps a row, as in Kafka Streams: clocks of machines differ from stream
+// changelogSlack is how much longer than its store the changelog of windows or versions keeps a row, as in Kafka Streams: clocks of machines differ from stream
 // time.
 const changelogSlack = 24 * time.Hour
 
@@ -101,12 +101,27 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 			continue
 		}
 		config := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
-		if i.Kind == state.KindWindow {
+		switch i.Kind {
+		case state.KindWindow, state.KindDuplicates, state.KindSession:
 			// The topic is cut off by age, counted from when a row was written: event times may be of any age, as when old records are replayed.
 			config["cleanup.policy"], config["message.timestamp.type"] = "compact,delete", "LogAppendTime"
 			config["retention.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
+			if i.Retention == state.Forever {
+				config["cleanup.policy"], config["retention.ms"] = "compact", "-1"
+			}
 		}
-		name := ChangelogTopic(application, i.Name)
+		if i.Kind == state.KindDuplicates {
+			config["cleanup.policy"] = "delete" // no key comes twice: there is nothing to compact
+		}
+		if i.Kind == state.KindVersioned {
+			// What compaction leaves is the newest version alone: it may begin when the history is over.
+			config["min.compaction.lag.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
+		}
+		if i.Kind == state.KindBuffer {
+			// A row's time may be in the future, as the end of a window is: brokers refuse records with such timestamps.
+			config["message.timestamp.type"] = "LogAppendTime"
+		}
+		name := ChangelogTopic(application, i.DurableName())
 		p.Partitions[name] = tasks
 		p.Internal = append(p.Internal, InternalTopic{Name: name, Partitions: tasks, Config: config, Store: i.Name})
 	}

@@ -262,3 +262,15 @@ func sourceNames(top *topology.Topology) [][]string {
 	}
 	return out
 }
+
+// The end of a window may be in the future, and brokers refuse records with such timestamps.
+func TestPlan_LetsTheBrokerStampTheChangelogsOfBuffers(t *testing.T) {
+	t.Parallel()
+	p := plan(t, cluster{"orders": 1}, func(b *topology.Builder) {
+		pass(read(b, text("orders")), node("hold", "hold", state.Buffer("held", serde.String(), serde.String())))
+	})
+	require.Equal(t, topology.InternalTopic{
+		Name: "shop-held-changelog", Partitions: 1, Store: "held",
+		Config: map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"},
+	}, internal(t, p, "shop-held-changelog"))
+}

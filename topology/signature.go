@@ -19,7 +19,7 @@ func (t *Topology) Signature() string {
 		}
 		for _, st := range s.Stores() {
 			i := st.Info()
-			lines = append(lines, fmt.Sprintf("store %q %s %s %s %v", i.Name, i.Kind, i.KeyType, i.ValueType, i.Changelog))
+			lines = append(lines, fmt.Sprintf("store %q %s %s %s %v", i.DurableName(), i.Kind, i.KeyType, i.ValueType, i.Changelog))
 		}
 		slices.Sort(lines)
 		for _, l := range lines {
@@ -28,7 +28,7 @@ func (t *Topology) Signature() string {
 	}
 	for _, g := range t.globals {
 		i := g.spec.Info()
-		fmt.Fprintf(h, "global %q from %q %s %s %s\n", i.Name, g.Topic(), i.Kind, i.KeyType, i.ValueType)
+		fmt.Fprintf(h, "global %q from %q %s %s %s\n", i.DurableName(), g.Topic(), i.Kind, i.KeyType, i.ValueType)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

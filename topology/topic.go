@@ -59,6 +59,11 @@ func (r Repartition[K, V]) Name() string { return r.topic.name }
 // Topic is the topic that the repartition uses: its name is the durable one, without application and suffix.
 func (r Repartition[K, V]) Topic() Topic[K, V] { return r.topic }
 
+// Carrying is the repartition with values of another type: what an operator makes of the user's.
+func (r Repartition[K, V]) Carrying[V2 any](value serde.Serde[V2]) Repartition[K, V2] {
+	return Repartition[K, V2]{topic: NewTopic(r.topic.name, r.topic.key, value), partitions: r.partitions}
+}
+
 // info is the topic without its types, marked as the application's own.
 func (r Repartition[K, V]) info() topicInfo {
 	i := r.topic.info()

@@ -270,6 +270,7 @@ func (t *Topology) after(n *node) []*node {
 func (b *Builder) checkStores() {
 	first := map[string]state.Info{}
 	where := map[string]*node{}
+	durable := map[string]string{} // the store of each durable name
 	for _, n := range b.nodes {
 		for _, s := range n.stores {
 			i := s.Info()
@@ -279,6 +280,11 @@ func (b *Builder) checkStores() {
 				if err := i.Validate(); err != nil {
 					b.Report(n.op, n.name, n.pos, err)
 				}
+				if other, ok := durable[i.DurableName()]; ok {
+					b.Report(n.op, n.name, n.pos, fmt.Errorf("store %q and the store %q at %s both keep their state under the durable name %q: "+
+						"RenamedFrom names a store that is no more", i.Name, other, where[other].pos, i.DurableName()))
+				}
+				durable[i.DurableName()] = i.Name
 				continue
 			}
 			if known != i {

@@ -71,7 +71,7 @@ func (t *Task) Prepare() (c *Commit, err error) {
 	for _, st := range t.stores {
 		var sink func(key, value []byte, ts int64) error
 		if info := st.Info(); info.Changelog {
-			log = topology.Output{Topic: topology.ChangelogTopic(t.cfg.Application, info.Name), Partition: t.cfg.ID.Partition}
+			log = topology.Output{Topic: topology.ChangelogTopic(t.cfg.Application, info.DurableName()), Partition: t.cfg.ID.Partition}
 			if logged == nil {
 				first := log
 				logged = &first
@@ -135,7 +135,8 @@ func DecodeMetadata(text string) []byte {
 	return b
 }
 
-// Committed applies a commit that is durable in Kafka to the task's state. checkpoint returns the position in a store's changelog; ok is false where
+// Committed applies a commit that is durable in Kafka to the task's state. checkpoint returns the position in the changelog of a store, by its durable
+// name; ok is false where
 // nothing new was logged. An error leaves the stores behind their changelogs: the task must be closed and restored.
 func (t *Task) Committed(c *Commit, checkpoint func(store string) (cp state.Checkpoint, ok bool)) error {
 	for _, st := range t.stores {
@@ -143,7 +144,7 @@ func (t *Task) Committed(c *Commit, checkpoint func(store string) (cp state.Chec
 		if !info.Changelog {
 			continue
 		}
-		if cp, ok := checkpoint(info.Name); ok {
+		if cp, ok := checkpoint(info.DurableName()); ok {
 			if err := c.db.SaveCheckpoint(info, cp); err != nil {
 				return t.errorf("commit: save checkpoint: %w", err)
 			}

@@ -30,10 +30,10 @@ func (r *Restore) Add(store state.Store, rec *topology.Raw) error {
 // Size is the approximate number of bytes collected.
 func (r *Restore) Size() int { return r.db.Size() }
 
-// Apply makes the step visible, with the position that it brings each of the changelogs to.
+// Apply makes the step visible, with the position that it brings each of the changelogs to, by the stores' durable names.
 func (r *Restore) Apply(checkpoints map[string]state.Checkpoint) error {
 	for _, st := range r.t.stores {
-		if cp, ok := checkpoints[st.Info().Name]; ok {
+		if cp, ok := checkpoints[st.Info().DurableName()]; ok {
 			if err := r.db.SaveCheckpoint(st.Info(), cp); err != nil {
 				return r.t.errorf("restore: %w", err)
 			}

@@ -193,7 +193,7 @@ func (in *instance) restore() error {
 		if err != nil {
 			return err
 		}
-		topic := topology.ChangelogTopic(in.d.cfg.application, info.Name)
+		topic := topology.ChangelogTopic(in.d.cfg.application, info.DurableName())
 		p := in.d.log.partition(topic, in.id.Partition)
 		for i := range p.records {
 			if rec := p.records[i]; rec.Offset >= cp.Offset && rec.committed {
@@ -202,7 +202,7 @@ func (in *instance) restore() error {
 				}
 			}
 		}
-		ends[info.Name] = state.Checkpoint{Offset: int64(len(p.records)), LeaderEpoch: -1, AppliedAt: in.d.now}
+		ends[info.DurableName()] = state.Checkpoint{Offset: int64(len(p.records)), LeaderEpoch: -1, AppliedAt: in.d.now}
 	}
 	return r.Apply(ends)
 }
