@@ -26,6 +26,7 @@ type App struct {
 	// rolledBack tells a test where a task goes on behind an abort; on its worker.
 	rolledBack func(id topology.TaskID, positions map[string]int64)
 	grace      time.Duration // stopGrace, but in tests
+	look       time.Duration // lookInterval, but in tests
 
 	// Of a run.
 	ctx      context.Context // of user functions; ends when tasks must stop
@@ -33,7 +34,8 @@ type App struct {
 	cluster  *cluster
 	dir      *stateDir
 	plan     *topology.Plan
-	ahead    int64 // bytes that may be fetched ahead of a partition
+	ahead    int64    // bytes that may be fetched ahead of a partition
+	globals  *globals // nil without global stores
 	consumer *kgo.Client
 	workers  []*worker
 	group    *group
@@ -65,7 +67,7 @@ func New(top *topology.Topology, cfg Config) (*App, error) {
 		top: top, cfg: cfg, log: cfg.Logger.With("application", cfg.ApplicationID), stats: newStats(), hook: func(string) {},
 		rolledBack: func(topology.TaskID, map[string]int64) {},
 		inputs:     map[topicPartition]*input{}, fatal: make(chan error, 16), stopped: make(chan struct{}),
-		beside: newCalls(), openers: make(chan struct{}, openAtOnce), grace: stopGrace,
+		beside: newCalls(), openers: make(chan struct{}, openAtOnce), grace: stopGrace, look: lookInterval,
 	}
 	a.state.listen = func(from, to State) {
 		a.log.Info("state changes", "from", from.String(), "to", to.String())
@@ -112,6 +114,8 @@ func (a *App) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer a.cluster.close()
+	leftBehind := false
+	defer func() { err = errors.Join(err, a.globals.close(leftBehind)) }()
 	var endIO context.CancelFunc
 	a.io, endIO = context.WithCancel(context.Background())
 	defer endIO()
@@ -126,10 +130,14 @@ func (a *App) run(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	return a.work(ctx, endIO)
+	err = a.work(ctx, endIO)
+	if late := a.globals.stop(3 * a.grace); late != nil {
+		leftBehind, err = true, errors.Join(err, late)
+	}
+	return err
 }
 
-// prepare waits for a broker, checks the cluster and makes the workers' producers.
+// prepare waits for a broker, checks the cluster, loads the global stores and makes the workers' producers.
 func (a *App) prepare(ctx context.Context) error {
 	if err := a.cluster.await(ctx); err != nil {
 		return err
@@ -154,6 +162,9 @@ func (a *App) prepare(ctx context.Context) error {
 		return err
 	}
 	a.dir.memTable, a.ahead = a.memTableBytes(), a.aheadBytes()
+	if err := a.loadGlobals(ctx); err != nil {
+		return err
+	}
 	for i := range a.cfg.Workers {
 		w := newWorker(a, i)
 		if w.prod, err = newProducer(ctx, a.io, a.cfg, i, a.dir.processID); err != nil {
@@ -191,6 +202,9 @@ func (a *App) work(ctx context.Context, endIO context.CancelFunc) error {
 		}
 	})
 	fetched.Go(func() { a.keepHouse(fetching) })
+	if a.globals != nil {
+		a.globals.follow(fetching)
+	}
 
 	var failure error
 	select {

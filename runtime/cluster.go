@@ -123,11 +123,19 @@ func (cl *cluster) prepare(ctx context.Context, top *topology.Topology) (*topolo
 			}
 		}
 	}
+	for _, g := range top.Globals() {
+		external = append(external, g.Topic())
+	}
 	sinks := top.SinkTopics()
 	if err := cl.load(ctx, slices.Concat(external, sinks, top.DeadLetterTopics())); err != nil {
 		return nil, err
 	}
 	var errs []error
+	for _, g := range top.Globals() {
+		if _, ok := cl.known(g.Topic()); !ok {
+			errs = append(errs, &TopicError{g.Topic(), fmt.Errorf("it does not exist: create it, it fills the global store at %s", g.Pos())})
+		}
+	}
 	for _, t := range top.DeadLetterTopics() {
 		if _, ok := cl.known(t); !ok {
 			errs = append(errs, &TopicError{t, errors.New("it does not exist: create it, a policy sends dead letters to it")})

@@ -275,7 +275,7 @@ func (a *App) openTask(ctx context.Context, o *owned) (*running, error) {
 	r.task, err = task.Open(task.Config{
 		ID: o.plan.ID, Application: a.cfg.ApplicationID, Topology: a.top,
 		Subtopologies: []*topology.Subtopology{a.top.Subtopologies()[o.plan.ID.Subtopology]},
-		DB:            db, Context: taskCtx,
+		DB:            db, Globals: a.globalRows(), Context: taskCtx,
 		Output:         func(out topology.Output) error { return prod().produce(&out, false) },
 		Changelog:      func(out topology.Output) error { return prod().produce(&out, true) },
 		Partitions:     func(topic string) (int32, error) { return a.cluster.partitionsOf(a.ctx, topic) },

@@ -10,14 +10,14 @@ import (
 const (
 	purgeInterval   = 30 * time.Second
 	cleanupInterval = time.Minute
-	lookInterval    = time.Minute
+	matchInterval   = time.Minute
 )
 
 // keepHouse removes what is not needed any more: records of repartition topics that are processed, and local state of tasks that went elsewhere. It looks
 // for topics that patterns match and that are new.
 func (a *App) keepHouse(ctx context.Context) {
 	purge, cleanup := time.NewTicker(purgeInterval), time.NewTicker(min(cleanupInterval, max(a.cfg.StateCleanupDelay, time.Millisecond)))
-	look := time.NewTicker(lookInterval)
+	look := time.NewTicker(matchInterval)
 	defer purge.Stop()
 	defer look.Stop()
 	defer cleanup.Stop()

@@ -18,7 +18,17 @@ const (
 	minAhead    = 1 << 20
 )
 
-func (a *App) tasks() int64 { return int64(max(len(a.plan.Tasks), 1)) }
+// tasks is the number of shares: the global stores of the instance count as one more.
+func (a *App) tasks() int64 {
+	n := len(a.plan.Tasks)
+	if len(a.top.Globals()) > 0 {
+		n++
+	}
+	return int64(max(n, 1))
+}
+
+// globalDirtyBytes is the size of the uncommitted rows of global stores at which a commit is due.
+func (a *App) globalDirtyBytes() int64 { return max(a.cfg.MemoryBytes/8/a.tasks(), minDirty) }
 
 // taskShare is the part of a task in what rows above the engine may take.
 func (a *App) taskShare(id topology.TaskID) taskMemory {

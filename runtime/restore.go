@@ -126,11 +126,11 @@ func (a *App) unusable(cp state.Checkpoint, x *restoring, first int64) string {
 	case cp.ClusterID != a.cluster.id:
 		return fmt.Sprintf("it is of cluster %q", cp.ClusterID)
 	case cp.TopicID != a.cluster.topicID(x.topic):
-		return "the changelog was deleted and created again"
+		return "the topic was deleted and created again"
 	case cp.Offset > x.end:
-		return fmt.Sprintf("it is at offset %d, and the changelog ends at %d", cp.Offset, x.end)
+		return fmt.Sprintf("it is at offset %d, and the topic ends at %d", cp.Offset, x.end)
 	case cp.Offset < first:
-		return fmt.Sprintf("it is at offset %d, and the changelog begins at %d", cp.Offset, first)
+		return fmt.Sprintf("it is at offset %d, and the topic begins at %d", cp.Offset, first)
 	case time.Since(cp.AppliedAt) > checkpointAge:
 		return fmt.Sprintf("it is of %v: compaction may have removed deletes since", cp.AppliedAt)
 	}

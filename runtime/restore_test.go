@@ -368,8 +368,8 @@ func TestUnusable_SaysWhy(t *testing.T) {
 	}{
 		{func(c *state.Checkpoint) { c.ClusterID = "d" }, `it is of cluster "d"`},
 		{func(c *state.Checkpoint) { c.TopicID = [16]byte{2} }, "deleted and created again"},
-		{func(c *state.Checkpoint) { c.Offset = 101 }, "it is at offset 101, and the changelog ends at 100"},
-		{func(c *state.Checkpoint) { c.Offset = 9 }, "it is at offset 9, and the changelog begins at 10"},
+		{func(c *state.Checkpoint) { c.Offset = 101 }, "it is at offset 101, and the topic ends at 100"},
+		{func(c *state.Checkpoint) { c.Offset = 9 }, "it is at offset 9, and the topic begins at 10"},
 		{func(c *state.Checkpoint) { c.AppliedAt = time.Now().Add(-checkpointAge - time.Minute) }, "compaction may have removed deletes"},
 	} {
 		cp := good

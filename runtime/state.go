@@ -18,7 +18,7 @@ type State uint8
 const (
 	// Created has not run yet.
 	Created State = iota
-	// Starting waits for a broker, checks the cluster and creates internal topics.
+	// Starting waits for a broker, checks the cluster, creates internal topics and loads global tables.
 	Starting
 	// Rebalancing waits for its tasks, or restores some. Tasks that it has run on.
 	Rebalancing

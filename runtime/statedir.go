@@ -22,6 +22,7 @@ import (
 //	LOCK         held while the instance runs
 //	process-id   the instance's id, which outlives restarts: its transactional ids are made of it
 //	<task id>/   the state of one task
+//	global/      the global stores
 type stateDir struct {
 	dir       string
 	processID string
@@ -84,15 +85,22 @@ func (d *stateDir) openTask(application string, id topology.TaskID) (*state.DB, 
 	d.open[id.String()] = true
 	delete(d.unowned, id.String())
 	d.mu.Unlock()
-	db, err := d.openDB(dir, application, id)
+	db, err := d.openDB(dir, application, id.String())
 	if err != nil {
 		d.released(id)
 	}
 	return db, err
 }
 
-func (d *stateDir) openDB(dir, application string, id topology.TaskID) (*state.DB, error) {
-	if err := state.PrepareDir(dir, state.DirIdentity{Application: application, Task: id.String()}); err != nil {
+// openGlobal opens the global stores, empty if there are none.
+func (d *stateDir) openGlobal(application string) (*state.DB, error) {
+	return d.openDB(filepath.Join(d.dir, globalDir), application, globalDir)
+}
+
+const globalDir = "global"
+
+func (d *stateDir) openDB(dir, application, owner string) (*state.DB, error) {
+	if err := state.PrepareDir(dir, state.DirIdentity{Application: application, Task: owner}); err != nil {
 		return nil, err
 	}
 	disk, err := state.OpenPebble(filepath.Join(dir, "rows"), state.PebbleOptions{Shared: d.shared, MemTableBytes: d.memTable})
@@ -102,7 +110,7 @@ func (d *stateDir) openDB(dir, application string, id topology.TaskID) (*state.D
 	db, err := state.NewDB(disk, state.NewMemory())
 	if err != nil {
 		_ = disk.Close()
-		return nil, fmt.Errorf("open state of task %v: %w", id, err)
+		return nil, fmt.Errorf("open state of task %s: %w", owner, err)
 	}
 	return db, nil
 }

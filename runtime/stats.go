@@ -25,6 +25,8 @@ type Stats struct {
 	// NewTopics are topics that match a pattern and are not read yet, since they came after the start: start the instances anew. They are looked for every
 	// minute.
 	NewTopics []string
+	// Loaded is the number of offsets of global topics that were read before the instance joined its group, transaction markers included.
+	Loaded int64
 	// Tasks are the tasks that run now.
 	Tasks []string
 	// Counts are what happened to records, by kind, node and reason.
@@ -55,6 +57,8 @@ type stats struct {
 	at    map[inputKey]int64 // the last committed positions
 	gone  map[Count]int64    // of tasks that were closed; N is 0 in the key
 	tasks map[topology.TaskID][]task.Count
+	// ofGlobals are the counters of the global stores.
+	ofGlobals []task.Count
 }
 
 type inputKey struct {
@@ -142,6 +146,20 @@ func (s *stats) newTopics(found []string) (fresh []string) {
 	return fresh
 }
 
+// loaded notes that the global stores are as their topics.
+func (s *stats) loaded(offsets int64) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.s.Loaded += offsets
+}
+
+// globals notes the counters of the global stores.
+func (s *stats) globals(counts []task.Count) {
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.ofGlobals = counts
+}
+
 func (s *stats) read() Stats {
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -150,6 +168,9 @@ func (s *stats) read() Stats {
 	sum := map[Count]int64{}
 	for k, n := range s.gone {
 		sum[k] += n
+	}
+	for _, c := range s.ofGlobals {
+		sum[Count{Kind: string(c.Kind), Node: c.Node, Reason: c.Reason}] += c.N
 	}
 	for id, counts := range s.tasks {
 		out.Tasks = append(out.Tasks, id.String())

@@ -13,7 +13,7 @@ import (
 // name, so that stores come and go without touching one another. Number 0 is the DB's own:
 //
 //	0 'n' name    number of the store of that durable name, two bytes
-//	0 'c' name    Checkpoint of the store's changelog
+//	0 'c' name    Checkpoint of the store's changelog; of a global store, name '/' partition: that of one partition of its topic
 //	0 'l' name    layout of the store's rows, a text
 //	0 'k'         the task's clocks, an encoding of the task's own
 //
@@ -149,6 +149,9 @@ func (db *DB) Wipe(info Info) error {
 		return fmt.Errorf("wipe store %q: %w", info.Name, err)
 	}
 	if err := b.Delete(metaKey('c', info.DurableName())); err != nil {
+		return fmt.Errorf("wipe store %q: %w", info.Name, err)
+	}
+	if err := wipePartitions(b, info.DurableName()); err != nil {
 		return fmt.Errorf("wipe store %q: %w", info.Name, err)
 	}
 	if err := e.Apply(b); err != nil {

@@ -36,6 +36,7 @@ type interpreter struct {
 	b       *stream.Builder
 	streams map[string]flow
 	tables  map[string]stream.Table[text, text]
+	globals textGlobals
 	named   int
 
 	versioned map[string]stream.VersionedTable[text, text]
@@ -51,6 +52,7 @@ type flow struct {
 func newInterpreter() *interpreter {
 	return &interpreter{
 		b: stream.NewBuilder(), streams: map[string]flow{}, tables: map[string]stream.Table[text, text]{},
+		globals:   textGlobals{},
 		versioned: map[string]stream.VersionedTable[text, text]{},
 	}
 }
@@ -100,6 +102,8 @@ var operators = map[string]func(in *interpreter, n *conformanceNode){
 	"window-aggregate sliding":  (*interpreter).slidingAggregate,
 	"window-aggregate session":  (*interpreter).sessionAggregate,
 	"stream-table-join":         (*interpreter).streamTableJoin,
+	"global-table":              (*interpreter).globalTable,
+	"stream-global-join":        (*interpreter).streamGlobalJoin,
 	"stream-stream-join":        (*interpreter).streamStreamJoin,
 	"table-table-join":          (*interpreter).tableTableJoin,
 	"table-aggregate":           (*interpreter).tableAggregate,

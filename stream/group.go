@@ -103,7 +103,7 @@ func attachAggregate[K, V, A any](
 	spec.Stores = append(spec.Stores, st)
 	return g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
 		return &aggregator[K, V, A]{
-			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A](), exact: t.pending != nil},
+			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()},
 			old: t.keepsOld(), nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: t.outlet(c, next),
 		}, nil
 	})
@@ -115,7 +115,6 @@ type fold[K, V, A any] struct {
 	init  func() A
 	add   adder[K, V, A]
 	isNil func(A) bool
-	exact bool // the old value of a row that did not exist is none
 }
 
 // step returns the aggregate behind the record; ok is false if there is none. has tells whether there was one, before.
@@ -133,15 +132,6 @@ func (f *fold[K, V, A]) step(k K, v V, before A, has bool) (after A, ok bool, er
 		return after, false, err
 	}
 	return after, f.isNil == nil || !f.isNil(after), nil
-}
-
-// first is the old value of a row that did not exist: the initial aggregate, as in Kafka Streams without a cache, unless changes are coalesced.
-func (f *fold[K, V, A]) first() (a A, ok bool) {
-	if f.init == nil || f.exact {
-		return a, false
-	}
-	a = f.init()
-	return a, f.isNil == nil || !f.isNil(a)
 }
 
 type aggregator[K, V, A any] struct {
@@ -169,8 +159,8 @@ func (p *aggregator[K, V, A]) Process(r *Record[K, V]) error {
 		return p.nc.FailAt(dlq.Encode, err)
 	}
 	var ch topology.Change[A]
-	if p.old {
-		if ch.Old, ch.HasOld, err = p.before(r.Key, has); err != nil {
+	if p.old && has { // read once more: the user's function may change the value that it is given
+		if ch.Old, ch.HasOld, err = p.store.Get(r.Key); err != nil {
 			return p.nc.FailAt(dlq.Encode, err)
 		}
 	}
@@ -195,13 +185,4 @@ func (p *aggregator[K, V, A]) Process(r *Record[K, V]) error {
 	forward(&p.out, r, ch)
 	p.out.Timestamp = ts
 	return p.next.Process(&p.out)
-}
-
-// before reads the old value on its own: the user's function may change the one it is given.
-func (p *aggregator[K, V, A]) before(k K, has bool) (A, bool, error) {
-	if has {
-		return p.store.Get(k)
-	}
-	a, ok := p.fold.first()
-	return a, ok, nil
 }

@@ -125,7 +125,7 @@ func sessionAggregate[K, V, A any](
 	})
 	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
-		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A](), exact: t.pending != nil}
+		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}
 		return newSessioner(c, w, st.Open(c), f, merge, t.keepsOld(), t.outlet(c, next)), nil
 	})
 	if w.emit == OnUpdate { // else each session is sent once anyway

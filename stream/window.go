@@ -134,7 +134,7 @@ func windowAggregate[K, V, A any](
 	})
 	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
-		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A](), exact: t.pending != nil}
+		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}
 		p := newWindower(c, w, st.Open(c), f, t.keepsOld(), t.outlet(c, next))
 		if w.sliding {
 			return &slider[K, V, A]{windower: p}, nil

@@ -84,17 +84,12 @@ func (p *windower[K, V, A]) add(r *Record[K, V], startMs int64, before state.Row
 	start := time.UnixMilli(startMs)
 	p.nc.Enter()
 	var ch topology.Change[A]
-	if p.old {
-		if exists { // read on its own: the user's function may change the one it is given
-			var again state.Row[A]
-			again, ch.HasOld, err = p.store.Get(r.Key, start)
-			ch.Old = again.Value
-		} else {
-			ch.Old, ch.HasOld = p.fold.first()
-		}
+	if p.old && exists { // read once more: the user's function may change the value that it is given
+		again, ok, err := p.store.Get(r.Key, start)
 		if err != nil {
 			return p.nc.FailAt(dlq.Encode, err)
 		}
+		ch.Old, ch.HasOld = again.Value, ok
 	}
 	if ch.New, ch.HasNew, err = p.fold.step(r.Key, r.Value, before.Value, has); err != nil {
 		if p.nc.Skipped(err) {

@@ -3,6 +3,8 @@ package topology
 import (
 	"encoding/json"
 	"slices"
+
+	"github.com/weirstream/weir/state"
 )
 
 // A Description is a topology as plain data: what a review, a golden test or a drawing shows of it. It depends on the
@@ -14,6 +16,8 @@ type Description struct {
 	Subtopologies []SubtopologyDescription `json:"subtopologies"`
 	// Stores are in the order of their first use.
 	Stores []StoreDescription `json:"stores"`
+	// Globals are the global stores, in the order they were declared.
+	Globals []GlobalDescription `json:"globals,omitempty"`
 	// Reads and Writes are the topics of the cluster. Sinks that choose their topic by record have none here.
 	Reads  []TopicDescription `json:"reads"`
 	Writes []TopicDescription `json:"writes"`
@@ -49,8 +53,9 @@ type NodeDescription struct {
 	// KeyType and ValueType are the Go types of the records of a source or a sink.
 	KeyType   string `json:"key_type,omitempty"`
 	ValueType string `json:"value_type,omitempty"`
-	// Stores, Parents and Children are names, in the order they were given.
+	// Stores, Globals (the global stores that it reads), Parents and Children are names, in the order they were given.
 	Stores   []string `json:"stores,omitempty"`
+	Globals  []string `json:"globals,omitempty"`
 	Parents  []string `json:"parents,omitempty"`
 	Children []string `json:"children,omitempty"`
 }
@@ -89,16 +94,11 @@ func (t *Topology) Describe() Description {
 	for _, s := range t.subs {
 		d.Subtopologies = append(d.Subtopologies, s.describe())
 		for _, spec := range s.Stores() {
-			i := spec.Info()
-			st := StoreDescription{
-				Name: i.Name, Kind: string(i.Kind), KeyType: i.KeyType, ValueType: i.ValueType,
-				InMemory: i.InMemory, Changelog: i.Changelog,
-			}
-			if i.Retention != 0 {
-				st.Retention = i.Retention.String()
-			}
-			d.Stores = append(d.Stores, st)
+			d.Stores = append(d.Stores, describeStore(spec.Info()))
 		}
+	}
+	for _, g := range t.globals {
+		d.Globals = append(d.Globals, g.describe())
 	}
 	for _, n := range t.nodes {
 		switch {
@@ -113,6 +113,16 @@ func (t *Topology) Describe() Description {
 		}
 	}
 	return d
+}
+
+func describeStore(i state.Info) StoreDescription {
+	st := StoreDescription{
+		Name: i.Name, Kind: string(i.Kind), KeyType: i.KeyType, ValueType: i.ValueType, InMemory: i.InMemory, Changelog: i.Changelog,
+	}
+	if i.Retention != 0 {
+		st.Retention = i.Retention.String()
+	}
+	return st
 }
 
 func (s *Subtopology) describe() SubtopologyDescription {
@@ -139,6 +149,11 @@ func (n *node) describe() NodeDescription {
 	for _, spec := range n.stores {
 		if name := spec.Info().Name; !slices.Contains(d.Stores, name) {
 			d.Stores = append(d.Stores, name)
+		}
+	}
+	for _, spec := range n.globals {
+		if name := spec.Info().Name; !slices.Contains(d.Globals, name) {
+			d.Globals = append(d.Globals, name)
 		}
 	}
 	return d

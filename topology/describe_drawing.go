@@ -1,6 +1,9 @@
 package topology
 
-import "fmt"
+import (
+	"fmt"
+	"slices"
+)
 
 // A drawing is a description as shapes and lines, before it takes the syntax of a format. Shapes have ids of their
 // own, so that no name or type can be mistaken for syntax; names and types stand in labels only.
@@ -10,7 +13,7 @@ type drawing struct {
 	lines    []line
 }
 
-// A cluster is one subtopology.
+// A cluster is one subtopology, or the global stores.
 type cluster struct {
 	id, label string
 	shapes    []shape
@@ -54,12 +57,14 @@ func (d Description) draw() drawing {
 		}
 		out.clusters = append(out.clusters, c)
 	}
+	d.drawGlobals(&out, nodes, stores)
 	topics := map[TopicDescription]string{}
 	for _, s := range d.Subtopologies {
 		for _, n := range s.Nodes {
 			out.connect(n, nodes, stores, topics)
 		}
 	}
+	d.connectGlobals(&out, nodes, stores, topics)
 	return out
 }
 
@@ -83,7 +88,7 @@ func (d *drawing) connect(n NodeDescription, nodes, stores map[string]string, to
 	for _, c := range n.Children {
 		d.lines = append(d.lines, line{from: id, to: nodes[c]})
 	}
-	for _, s := range n.Stores {
+	for _, s := range slices.Concat(n.Stores, n.Globals) {
 		d.lines = append(d.lines, line{from: id, to: stores[s], store: true})
 	}
 }

@@ -21,6 +21,7 @@ var programs = []struct {
 	{"counted", counted},
 	{"joined", joined},
 	{"branched", branched},
+	{"global", global},
 }
 
 func TestDescription_HasTheRecordedForms(t *testing.T) {

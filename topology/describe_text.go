@@ -29,6 +29,13 @@ func (d Description) String() string {
 		}
 		w.WriteByte('\n')
 	}
+	if len(d.Globals) > 0 {
+		w.WriteString("Global stores\n")
+		for _, g := range d.Globals {
+			fmt.Fprintf(&w, "  %s\n", g)
+		}
+		w.WriteByte('\n')
+	}
 	w.WriteString("Topics\n")
 	for _, t := range d.Reads {
 		fmt.Fprintf(&w, "  reads %s\n", t)
@@ -83,6 +90,9 @@ func (n NodeDescription) String() string {
 		fmt.Fprintf(&w, " with store %s", n.Stores[0])
 	default:
 		fmt.Fprintf(&w, " with stores %s", strings.Join(n.Stores, ", "))
+	}
+	if len(n.Globals) > 0 {
+		fmt.Fprintf(&w, " reading global %s", strings.Join(n.Globals, ", "))
 	}
 	return w.String()
 }

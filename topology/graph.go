@@ -30,6 +30,7 @@ type node struct {
 	pos     string
 	topic   topicInfo // of sources and sinks; name is empty for a sink that chooses its topic by record
 	stores  []state.Spec
+	globals []state.Spec // global stores that it reads
 	policy  dlq.Policy
 	rejects bool // a user function here may send to the dead-letter topic
 	// nullKeys tells that the node has a use for records without a key.
@@ -100,6 +101,7 @@ func (e *BuildError) Unwrap() error { return e.Err }
 // for one goroutine.
 type Builder struct {
 	nodes    []*node
+	globals  []*Global
 	names    map[string]*node
 	errs     []error
 	groups   []copartition
@@ -129,6 +131,8 @@ type NodeSpec struct {
 	Op, Name, Pos string
 	// Stores are the stores that the node uses.
 	Stores []state.Spec
+	// Globals are the global stores that the node reads.
+	Globals []state.Spec
 	// Policy decides about failures of the node, before the builder's.
 	Policy dlq.Policy
 	// Rejects tells that a user function here may return dlq.Reject.
@@ -141,11 +145,18 @@ type NodeSpec struct {
 }
 
 func (b *Builder) add(kind NodeKind, s NodeSpec, parents ...*node) *node {
+	n := b.node(kind, s, parents...)
+	b.nodes = append(b.nodes, n)
+	return n
+}
+
+// node makes a node that is not in the graph of the tasks yet.
+func (b *Builder) node(kind NodeKind, s NodeSpec, parents ...*node) *node {
 	if s.Op == "" {
 		s.Op = string(kind)
 	}
 	n := &node{
-		id: len(b.nodes), kind: kind, op: s.Op, name: s.Name, pos: s.Pos, stores: s.Stores, policy: s.Policy,
+		id: len(b.nodes), kind: kind, op: s.Op, name: s.Name, pos: s.Pos, stores: s.Stores, globals: s.Globals, policy: s.Policy,
 		rejects: s.Rejects, nullKeys: s.NullKeys, pure: s.Pure, parents: parents,
 	}
 	if n.name == "" {
@@ -167,7 +178,6 @@ func (b *Builder) add(kind NodeKind, s NodeSpec, parents ...*node) *node {
 	for _, p := range parents {
 		p.children = append(p.children, n)
 	}
-	b.nodes = append(b.nodes, n)
 	return n
 }
 

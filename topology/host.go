@@ -38,6 +38,8 @@ type Host interface {
 
 	// Store returns the task's store of that name.
 	Store(name string) (state.Store, error)
+	// Global returns the committed rows of the global store of that name.
+	Global(name string) (state.Committed, error)
 	// Clock returns the task's clock of that name, which survives restarts.
 	Clock(name string) *state.Clock
 	// Counter returns the task's counter for that node and reason.

@@ -45,6 +45,8 @@ func (h *host) Emit(o topology.Output) error             { h.outputs = append(h.
 func (h *host) Partitions(string) (int32, error)         { return 4, nil }
 func (h *host) Sticky(int32) int32                       { return 3 }
 
+func (h *host) Global(string) (state.Committed, error) { return state.Committed{}, nil }
+
 func (h *host) OnCommit(func() error) {}
 
 func (h *host) OnIdle(string, time.Duration, func(int64) error) {}

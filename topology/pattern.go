@@ -83,7 +83,7 @@ func (t *Topology) Resolve(application string, deadLetters dlq.Naming, existing 
 	slices.Sort(names)
 	names = slices.Compact(names)
 	barred := t.barred(application, deadLetters, names)
-	out := &Topology{nodes: t.nodes, groups: t.groups, fallback: t.fallback, found: matches{}}
+	out := &Topology{nodes: t.nodes, globals: t.globals, groups: t.groups, fallback: t.fallback, found: matches{}}
 	readers := map[string]*node{}
 	for _, n := range t.nodes {
 		if n.kind == SourceNode && n.topic.pattern == nil && !n.topic.internal {

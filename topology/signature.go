@@ -7,8 +7,8 @@ import (
 	"slices"
 )
 
-// Signature identifies what instances of one application must agree about: subtopologies with their source topics, repartitions and stores. What
-// the operators do, and how they are named, does not change it.
+// Signature identifies what instances of one application must agree about: subtopologies with their source topics, repartitions and stores,
+// and the global stores. What the operators do, and how they are named, does not change it.
 func (t *Topology) Signature() string {
 	h := sha256.New()
 	for _, s := range t.subs {
@@ -31,6 +31,10 @@ func (t *Topology) Signature() string {
 		for _, l := range lines {
 			fmt.Fprintln(h, l)
 		}
+	}
+	for _, g := range t.globals {
+		i := g.spec.Info()
+		fmt.Fprintf(h, "global %q from %q %s %s %s\n", i.DurableName(), g.Topic(), i.Kind, i.KeyType, i.ValueType)
 	}
 	return hex.EncodeToString(h.Sum(nil)[:16])
 }

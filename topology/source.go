@@ -124,11 +124,12 @@ type input[K, V any] struct {
 	nullKey serde.NullSerde[K]
 	nullVal serde.NullSerde[V]
 	extract func(K, V) time.Time
+	anyTime bool // also before 1970
 	next    Processor[K, V]
 	head    Record[K, V]
 }
 
-func newInput[K, V any](c *NodeContext, t Topic[K, V], extract func(K, V) time.Time, next Processor[K, V]) (Input, error) {
+func newInput[K, V any](c *NodeContext, t Topic[K, V], extract func(K, V) time.Time, next Processor[K, V]) (*input[K, V], error) {
 	key, value, err := t.bind()
 	if err != nil {
 		return nil, err
@@ -173,7 +174,7 @@ func (in *input[K, V]) Decode(raw *Raw) error {
 	if in.extract != nil && (!h.Tombstone || in.nullVal != nil) {
 		h.Timestamp = in.extract(h.Key, h.Value)
 	}
-	if h.Timestamp.UnixMilli() < 0 {
+	if h.Timestamp.UnixMilli() < 0 && !in.anyTime {
 		if h.Timestamp.IsZero() {
 			return in.nc.FailAt(dlq.Decode, errors.New("timestamp is the zero time: TimestampFrom must return one"))
 		}

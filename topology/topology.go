@@ -15,6 +15,7 @@ import (
 type Topology struct {
 	nodes    []*node
 	subs     []*Subtopology
+	globals  []*Global
 	groups   []copartition
 	fallback dlq.Policy
 	found    matches
@@ -38,23 +39,25 @@ func (b *Builder) Build() (*Topology, error) {
 	}
 	b.built = true
 	if len(b.nodes) == 0 && len(b.errs) == 0 {
-		b.Report("build", "", "", errors.New("the topology is empty: read a topic with Stream or Table"))
+		b.Report("build", "", "", errors.New("the topology is empty: read a topic with Stream or Table; a global table alone runs no task"))
 	}
 	if err := dlq.Validate(b.fallback); err != nil {
 		b.Report("on-error", "", "", err)
 	}
-	t := &Topology{nodes: b.nodes, groups: b.groups, fallback: b.fallback}
+	t := &Topology{nodes: b.nodes, groups: b.groups, fallback: b.fallback, globals: b.globals}
 	t.connect()
 	t.markNullKeys()
 	t.markIdle()
 	b.checkStores()
 	b.checkAsync()
+	b.checkGlobals()
 	if len(b.errs) == 0 {
 		for _, s := range t.subs {
 			if err := trial(t, s); err != nil {
 				b.errs = append(b.errs, err)
 			}
 		}
+		b.tryGlobals()
 	}
 	if len(b.errs) > 0 {
 		return nil, errors.Join(b.errs...)

@@ -17,6 +17,7 @@ type trialHost struct {
 	ctx     context.Context
 	journal state.Journal
 	stores  map[string]state.Store
+	globals map[string]state.Committed
 }
 
 // trialContext is a context that never ends: Build has none to take.
@@ -27,17 +28,23 @@ func (trialContext) Done() <-chan struct{}       { return nil }
 func (trialContext) Err() error                  { return nil }
 func (trialContext) Value(any) any               { return nil }
 
-func newTrialHost(s *Subtopology) (*trialHost, error) {
-	h := &trialHost{stores: map[string]state.Store{}, meta: Metadata{Partition: -1, Offset: -1}}
+func newTrialHost(stores []state.Spec, globals []*Global) (*trialHost, error) {
+	h := &trialHost{stores: map[string]state.Store{}, globals: map[string]state.Committed{}, meta: Metadata{Partition: -1, Offset: -1}}
 	h.ctx = WithMetadata(trialContext{}, &h.meta)
 	db, err := state.NewDB(state.NewMemory(), state.NewMemory())
 	if err != nil {
 		return nil, err
 	}
 	env := state.Env{Journal: &h.journal, Clock: h.Clock, Time: func() time.Time { return time.UnixMilli(0).UTC() }}
-	for _, spec := range s.Stores() {
+	for _, spec := range stores {
 		name := spec.Info().Name
 		if h.stores[name], err = db.Open(spec, env); err != nil {
+			return nil, &BuildError{Op: "store", Name: name, Err: err}
+		}
+	}
+	for _, g := range globals {
+		name := g.spec.Info().Name
+		if h.globals[name], err = db.Committed(g.spec.Info()); err != nil {
 			return nil, &BuildError{Op: "store", Name: name, Err: err}
 		}
 	}
@@ -69,4 +76,11 @@ func (h *trialHost) Store(name string) (state.Store, error) {
 		return st, nil
 	}
 	return nil, fmt.Errorf("store %q is not declared", name)
+}
+
+func (h *trialHost) Global(name string) (state.Committed, error) {
+	if c, ok := h.globals[name]; ok {
+		return c, nil
+	}
+	return state.Committed{}, fmt.Errorf("global store %q is not declared", name)
 }

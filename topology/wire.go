@@ -127,7 +127,17 @@ func (s *Subtopology) inputs(c *NodeContext, kids []any) ([]SourceInput, error) 
 }
 
 // trial wires a subtopology with empty stores, to find what only wiring finds: links of the wrong type, undeclared stores, set-ups that fail.
-func trial(t *Topology, s *Subtopology) (err error) {
+func trial(t *Topology, s *Subtopology) error {
+	return tried(func(h **trialHost) (err error) {
+		if *h, err = newTrialHost(s.Stores(), t.globals); err == nil {
+			_, err = t.Wire(*h, s)
+		}
+		return err
+	})
+}
+
+// tried turns a panic of a set-up into a fault of its node.
+func tried(wire func(h **trialHost) error) (err error) {
 	var h *trialHost
 	defer func() {
 		if v := recover(); v != nil {
@@ -138,8 +148,5 @@ func trial(t *Topology, s *Subtopology) (err error) {
 			err = &BuildError{Op: n.op, Name: n.name, Pos: n.pos, Err: fmt.Errorf("set-up panics: %v", v)}
 		}
 	}()
-	if h, err = newTrialHost(s); err == nil {
-		_, err = t.Wire(h, s)
-	}
-	return err
+	return wire(&h)
 }

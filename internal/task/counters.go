@@ -67,10 +67,12 @@ func (c *counters) rollback() {
 }
 
 // Counts are the counters as of the last commit.
-func (t *Task) Counts() []Count {
-	out := make([]Count, 0, len(t.counters.order))
-	for _, k := range t.counters.order {
-		if n := t.counters.byKey[k].committed; n != 0 {
+func (t *Task) Counts() []Count { return t.counters.counts() }
+
+func (c *counters) counts() []Count {
+	out := make([]Count, 0, len(c.order))
+	for _, k := range c.order {
+		if n := c.byKey[k].committed; n != 0 {
 			out = append(out, Count{k.kind, k.node, k.reason, n})
 		}
 	}

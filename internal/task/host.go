@@ -39,6 +39,15 @@ func (t *Task) Store(name string) (state.Store, error) {
 	return nil, fmt.Errorf("store %q is not declared", name)
 }
 
+// Global implements topology.Host.
+func (t *Task) Global(name string) (state.Committed, error) {
+	if t.cfg.Globals == nil {
+		return state.Committed{}, fmt.Errorf("global store %q: the instance has none", name)
+	}
+	c, err := t.cfg.Globals(name)
+	return c.For(&t.journal), err
+}
+
 // Counter implements topology.Host.
 func (t *Task) Counter(node, reason string) *state.Counter {
 	return t.counters.of(Dropped, node, reason)

@@ -50,10 +50,13 @@ func (q *queue) pop() {
 // Add queues records of one topic, at the task's partition, in offset order. Records below the position are dropped: a consumer may deliver
 // them again.
 func (t *Task) Add(topic string, raws []topology.Raw) {
-	q := t.byTopic[topic]
-	if q == nil {
-		return
+	if q := t.byTopic[topic]; q != nil {
+		q.add(raws)
+		t.wait(q)
 	}
+}
+
+func (q *queue) add(raws []topology.Raw) {
 	if q.head > 1024 && q.head > len(q.raws)/2 {
 		n := copy(q.raws, q.raws[q.head:])
 		clear(q.raws[n:])
@@ -67,7 +70,6 @@ func (t *Task) Add(topic string, raws []topology.Raw) {
 		q.fetched = raws[i].Offset + 1
 	}
 	q.end = max(q.end, q.fetched)
-	t.wait(q)
 }
 
 // SetEnd tells the last stable offset of an input: while records are known to come, the task waits for them.

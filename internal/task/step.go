@@ -156,22 +156,24 @@ func describe(m *topology.Metadata, q *queue, raw *topology.Raw, at time.Time) {
 }
 
 // guard runs user code and turns a panic into the failure of the node at work.
-func (t *Task) guard(f func() error) (err error) {
-	t.cursor = topology.Cursor{}
+func (t *Task) guard(f func() error) error { return guarded(&t.cursor, &t.journal, t.errorf, f) }
+
+func guarded(cursor *topology.Cursor, journal *state.Journal, errorf func(string, ...any) error, f func() error) (err error) {
+	*cursor = topology.Cursor{}
 	defer func() {
 		if v := recover(); v != nil {
-			if t.cursor.Node == nil {
-				err = t.errorf("panic outside of any node: %v\n%s", v, debug.Stack())
+			if cursor.Node == nil {
+				err = errorf("panic outside of any node: %v\n%s", v, debug.Stack())
 			} else {
-				err = t.cursor.Node.Panicked(v, debug.Stack())
+				err = cursor.Node.Panicked(v, debug.Stack())
 			}
 		}
-		if broken := t.journal.Broken(); broken != nil {
+		if broken := journal.Broken(); broken != nil {
 			err = broken // whatever user code made of it
 		}
 	}()
-	if err = f(); err == nil && t.cursor.Fault != nil {
-		err = t.cursor.Fault
+	if err = f(); err == nil && cursor.Fault != nil {
+		err = cursor.Fault
 	}
 	return err
 }

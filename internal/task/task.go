@@ -21,6 +21,8 @@ type Config struct {
 	Subtopologies []*topology.Subtopology
 	// DB is the task's state. The driver closes it.
 	DB *state.DB
+	// Globals returns the committed rows of the instance's global stores; nil if it has none.
+	Globals func(store string) (state.Committed, error)
 	// Context ends when the task must stop; user functions get it.
 	Context context.Context
 	// Output takes the records that a finished source record, a timer or a commit produced, in order.

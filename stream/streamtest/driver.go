@@ -20,12 +20,13 @@ type Driver struct {
 	top *topology.Topology
 	cfg config
 
-	now    time.Time
-	log    *log
-	tasks  []*instance
-	ctx    context.Context
-	cancel context.CancelFunc
-	failed error
+	now     time.Time
+	log     *log
+	globals *globals
+	tasks   []*instance
+	ctx     context.Context
+	cancel  context.CancelFunc
+	failed  error
 }
 
 type config struct {
@@ -87,13 +88,25 @@ func New(tb testing.TB, top *topology.Topology, opts ...Option) *Driver {
 		d.log.partitions[topic] = n
 	}
 	d.place(plan)
-	for _, in := range d.tasks {
-		if err := in.open(); err != nil {
-			tb.Fatalf("start the topology: %v", err)
-		}
+	d.globals = &globals{d: d}
+	if err := d.open(); err != nil {
+		tb.Fatalf("start the topology: %v", err)
 	}
 	tb.Cleanup(d.close)
 	return d
+}
+
+// open starts the application from what is committed: global stores first.
+func (d *Driver) open() error {
+	if err := d.globals.open(); err != nil {
+		return err
+	}
+	for _, in := range d.tasks {
+		if err := in.open(); err != nil {
+			return err
+		}
+	}
+	return nil
 }
 
 // place decides which tasks there are.
@@ -146,8 +159,12 @@ func (in *instance) open() error {
 	if in.db, err = state.NewDB(keep{in.disk}, state.NewMemory()); err != nil {
 		return err
 	}
+	var globals func(store string) (state.Committed, error)
+	if d.globals.task != nil {
+		globals = d.globals.task.Committed
+	}
 	in.task, err = task.Open(task.Config{
-		ID: in.id, Application: d.cfg.application, Topology: d.top, Subtopologies: in.subs, DB: in.db, Context: d.ctx,
+		ID: in.id, Application: d.cfg.application, Topology: d.top, Subtopologies: in.subs, DB: in.db, Globals: globals, Context: d.ctx,
 		Output:      func(o topology.Output) error { d.log.append(in, o); return nil },
 		Changelog:   func(o topology.Output) error { d.log.append(in, o); return nil },
 		Partitions:  func(topic string) (int32, error) { return d.log.partitionsOf(topic), nil },
@@ -270,10 +287,13 @@ func (in *instance) commit() error {
 			in.clocks = task.DecodeMetadata(o.Metadata)
 		}
 	}
-	return in.task.Committed(c, func(store string) (state.Checkpoint, bool) {
+	if err := in.task.Committed(c, func(store string) (state.Checkpoint, bool) {
 		p := in.d.log.partition(topology.ChangelogTopic(in.d.cfg.application, store), in.id.Partition)
 		return state.Checkpoint{Offset: int64(len(p.records)), LeaderEpoch: -1, AppliedAt: in.d.now}, true
-	})
+	}); err != nil {
+		return err
+	}
+	return in.d.globals.apply()
 }
 
 // Commit commits all tasks, and then runs those that read what became visible: their results wait for the next Commit. It is of use with
@@ -301,6 +321,7 @@ func (d *Driver) Crash() {
 		d.log.abort(in)
 		in.task, in.db = nil, nil
 	}
+	d.globals.crash()
 	d.cancel()
 	d.failed = nil
 }
@@ -310,10 +331,8 @@ func (d *Driver) Crash() {
 func (d *Driver) Restart() {
 	d.tb.Helper()
 	d.ctx, d.cancel = context.WithCancel(d.tb.Context())
-	for _, in := range d.tasks {
-		if err := in.open(); err != nil {
-			d.tb.Fatalf("restart: %v", err)
-		}
+	if err := d.open(); err != nil {
+		d.tb.Fatalf("restart: %v", err)
 	}
 	if err := d.run(); err != nil {
 		d.tb.Fatalf("restart: %v", err)
@@ -329,6 +348,7 @@ func (d *Driver) LoseDisk() {
 		}
 		in.disk = state.NewMemory()
 	}
+	d.globals.disk = nil
 }
 
 // Now is the wall clock.
@@ -362,6 +382,10 @@ func (d *Driver) TryAdvance(dur time.Duration) error {
 			return err
 		}
 	}
+	if err := d.globals.apply(); err != nil { // what waited for another attempt
+		d.failed = err
+		return err
+	}
 	return d.run()
 }
 
@@ -382,20 +406,24 @@ func (d *Driver) close() {
 			_ = in.db.Close()
 		}
 	}
+	if d.globals.db != nil {
+		_ = d.globals.db.Close()
+	}
 }
 
 // Count is the sum of the counters of that kind and reason, over all nodes and tasks, as of the last commit. An empty reason counts all. Kinds
 // are "dropped", "dead-letter" and "retried".
 func (d *Driver) Count(kind, reason string) int64 {
-	n := int64(0)
+	counts := d.globals.counts()
 	for _, in := range d.tasks {
-		if in.task == nil {
-			continue
+		if in.task != nil {
+			counts = append(counts, in.task.Counts()...)
 		}
-		for _, c := range in.task.Counts() {
-			if string(c.Kind) == kind && (reason == "" || c.Reason == reason) {
-				n += c.N
-			}
+	}
+	n := int64(0)
+	for _, c := range counts {
+		if string(c.Kind) == kind && (reason == "" || c.Reason == reason) {
+			n += c.N
 		}
 	}
 	return n

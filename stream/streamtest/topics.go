@@ -87,7 +87,7 @@ func (d *Driver) TrySendRaw(topic string, key, value []byte, at time.Time, heade
 	}
 	r := d.log.add(o)
 	r.committed = true
-	read := false
+	read := d.globals.reads(topic)
 	for _, in := range d.tasks {
 		read = read || in.reads(topic, o.Partition)
 	}
@@ -95,7 +95,15 @@ func (d *Driver) TrySendRaw(topic string, key, value []byte, at time.Time, heade
 	if !read {
 		d.tb.Fatalf("send to topic %q: the topology does not read it", topic)
 	}
-	return d.run()
+	// As in Kafka Streams' driver, what the tasks do with the record comes before what it does to a global table.
+	d.globals.held = &topicPartition{topic, o.Partition}
+	err := d.run()
+	d.globals.held = nil
+	if err == nil {
+		err = d.globals.apply()
+		d.failed = err
+	}
+	return err
 }
 
 // A TestOutput reads a topic that the topology writes.
