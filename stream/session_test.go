@@ -125,7 +125,9 @@ func TestSessionAggregate_MergesIntoItsInitialValue(t *testing.T) {
 	g := b.Stream(lines("in")).GroupByKey().SessionWindow(stream.Session{Gap: in(5), Grace: in(50)})
 	zero := func() string { return "0" }
 	merge := func(_, a, b string) string { return a + "|" + b }
-	store := func(name string) state.SessionSpec[string, string] { return state.Session(name, serde.String(), serde.String()) }
+	store := func(name string) state.SessionSpec[string, string] {
+		return state.Session(name, serde.String(), serde.String())
+	}
 	g.Aggregate(zero, func(_, v, a string) string { return a + "+" + v }, merge, store("all")).ToStream(windowLabel).To(lines("out"))
 	g.TryAggregate(zero, func(_ context.Context, _, v, a string) (string, error) {
 		switch v {
