@@ -159,16 +159,6 @@ func (s *WindowStore[K, V]) Delete(k K, start time.Time) error {
 	return nil
 }
 
-// indexKey turns a row's engine key into that of the time index.
-func (s *WindowStore[K, V]) indexKey(b []byte) []byte {
-	key, start, err := s.layout.split(b)
-	if err != nil {
-		return nil
-	}
-	s.indexBuf = s.layout.byTime().key(s.indexBuf[:0], key, start)
-	return s.indexBuf
-}
-
 // write advances the clock and returns the key to write, nil if the window has expired.
 func (s *WindowStore[K, V]) write(k K, start time.Time) ([]byte, error) {
 	ms := start.UnixMilli()
@@ -245,41 +235,6 @@ func (s *WindowStore[K, V]) ScanStarts(from, to time.Time) iter.Seq2[Entry[serde
 		}
 		s.yieldRange(lo, hi, false, 0, math.MinInt64, yield)
 	}
-}
-
-// yieldIndexed yields the rows of a range of the time index.
-func (s *WindowStore[K, V]) yieldIndexed(lo, hi []byte, yield func(Entry[serde.Windowed[K], V], error) bool) {
-	for b, err := range s.index.scan(lo, hi, false) {
-		var e Entry[serde.Windowed[K], V]
-		if err == nil {
-			var has bool
-			if e, has, err = s.indexed(b); err == nil && !has {
-				continue
-			}
-		}
-		if !yield(e, err) || err != nil {
-			return
-		}
-	}
-}
-
-// indexed returns the row that a key of the time index stands for.
-func (s *WindowStore[K, V]) indexed(b []byte) (e Entry[serde.Windowed[K], V], ok bool, err error) {
-	key, start, err := s.layout.byTime().split(b)
-	if err != nil {
-		return e, false, err
-	}
-	s.buf = s.layout.key(s.buf[:0], key, start)
-	r, err := s.overlay.find(s.buf)
-	if err != nil || r.state != present {
-		return e, false, err
-	}
-	if e.Key, err = s.windowed(key, start); err != nil {
-		return e, false, err
-	}
-	e.Value, err = s.overlay.read(r)
-	e.Timestamp = fromMs(r.ts)
-	return e, err == nil, err
 }
 
 // All yields every readable row as of the beginning of the loop, in the order of the store's layout: by segment, key and start, or by start and key
