@@ -150,10 +150,38 @@ func (cl *cluster) prepare(ctx context.Context, top *topology.Topology) (*topolo
 	if err = errors.Join(append(errs, err)...); err != nil {
 		return nil, fmt.Errorf("check the cluster: %w", err)
 	}
+	if err := cl.checkSourceLogs(ctx, top.SourceLogs()); err != nil {
+		return nil, err
+	}
 	if err := cl.createInternal(ctx, plan); err != nil {
 		return nil, err
 	}
 	return plan, cl.createDeadLetters(ctx, top)
+}
+
+// checkSourceLogs demands that the topics which stores are restored from keep the last record of each key for good.
+func (cl *cluster) checkSourceLogs(ctx context.Context, topics []string) error {
+	if len(topics) == 0 {
+		return nil
+	}
+	configs, err := cl.admin.DescribeTopicConfigs(ctx, topics...)
+	if err != nil {
+		return fmt.Errorf("read the configuration of %q: %w", topics, err)
+	}
+	var errs []error
+	for _, c := range configs {
+		if c.Err != nil {
+			errs = append(errs, &TopicError{c.Name, fmt.Errorf("read its configuration, a store is restored from it: %w", c.Err)})
+			continue
+		}
+		for _, entry := range c.Configs {
+			if policy := entry.MaybeValue(); entry.Key == "cleanup.policy" && policy != "compact" {
+				errs = append(errs, &TopicError{c.Name, fmt.Errorf("its cleanup.policy is %q, and a store is restored from it: "+
+					"set it to compact, or leave SourceIsChangelog out", policy)})
+			}
+		}
+	}
+	return errors.Join(errs...)
 }
 
 // load reads the metadata of topics. Those that do not exist are left out.

@@ -145,9 +145,13 @@ func (w *worker) membership() (member string, generation int32, err error) {
 func (w *worker) collectEnds(tasks []prepared) {
 	for _, p := range tasks {
 		for _, st := range p.r.task.Stores() {
-			store := st.Info().DurableName()
-			if e, ok := w.prod.end(topology.ChangelogTopic(w.app.cfg.ApplicationID, store), p.r.id.Partition); ok {
-				p.ends[store] = e
+			info := st.Info()
+			if info.Source != "" {
+				if at, ok := p.c.Position(info.Source); ok {
+					p.ends[info.DurableName()] = ended{at.Offset, at.LeaderEpoch}
+				}
+			} else if e, ok := w.prod.end(topology.LogTopic(w.app.cfg.ApplicationID, info), p.r.id.Partition); ok {
+				p.ends[info.DurableName()] = e
 			}
 		}
 	}
@@ -254,9 +258,9 @@ func (w *worker) apply(tasks []prepared) error {
 		}
 		ends := maps.Clone(p.r.ends)
 		maps.Copy(ends, p.ends)
-		err := p.r.task.Committed(p.c, func(store string) (state.Checkpoint, bool) {
-			e, ok := ends[store]
-			return w.app.checkpoint(topology.ChangelogTopic(w.app.cfg.ApplicationID, store), e, now), ok
+		err := p.r.task.Committed(p.c, func(store state.Info) (state.Checkpoint, bool) {
+			e, ok := ends[store.DurableName()]
+			return w.app.checkpoint(topology.LogTopic(w.app.cfg.ApplicationID, store), e, now), ok
 		})
 		if err != nil {
 			return fmt.Errorf("apply what is committed: the state will be restored from the changelog at the next start: %w", err)

@@ -288,7 +288,7 @@ func (a *App) openTask(ctx context.Context, o *owned) (*running, error) {
 		r.cancel()
 		return fail(err)
 	}
-	if err := a.restore(ctx, r); err != nil {
+	if err := a.restore(ctx, r, at.offsets); err != nil {
 		r.cancel()
 		return fail(err)
 	}

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"math"
 	"time"
 
 	"github.com/twmb/franz-go/pkg/kerr"
@@ -31,16 +32,25 @@ type restoring struct {
 //
 // The group's offsets were read before, and waited for open transactions. The end is the high watermark read after that, control records
 // included: the last stable offset may for a moment lag behind a commit that the group already shows (KAFKA-10167), and a restore that stopped
-// there would miss what the offsets claim.
-func (a *App) restore(ctx context.Context, r *running) error {
+// there would miss what the offsets claim. A store that is restored from the source of its table is brought to where the task goes on to read it:
+// no further.
+func (a *App) restore(ctx context.Context, r *running, positions map[string]int64) error {
 	var all []*restoring
 	for _, st := range r.task.Stores() {
 		info := st.Info()
 		if !info.Changelog {
 			continue
 		}
-		x := &restoring{store: st, topic: topology.ChangelogTopic(a.cfg.ApplicationID, info.DurableName()), epoch: -1}
-		if err := a.prepareRestore(ctx, r, x); err != nil {
+		x := &restoring{store: st, topic: topology.LogTopic(a.cfg.ApplicationID, info), epoch: -1}
+		limit := int64(math.MaxInt64)
+		if info.Source != "" {
+			at, ok := positions[info.Source]
+			if !ok {
+				continue // the topic has no such partition
+			}
+			limit = at
+		}
+		if err := a.prepareRestore(ctx, r, x, limit); err != nil {
 			return err
 		}
 		r.ends[info.DurableName()] = ended{x.position, x.epoch}
@@ -80,8 +90,8 @@ var errAgain = errors.New("try again")
 // compaction has removed since.
 const checkpointAge = 23 * time.Hour
 
-// prepareRestore finds out from where to where the changelog is to be replayed, and wipes local state that cannot be continued.
-func (a *App) prepareRestore(ctx context.Context, r *running, x *restoring) error {
+// prepareRestore finds out from where to where the changelog is to be replayed, no further than limit, and wipes local state that cannot be continued.
+func (a *App) prepareRestore(ctx context.Context, r *running, x *restoring, limit int64) error {
 	starts, err := a.cluster.admin.ListStartOffsets(ctx, x.topic)
 	if err != nil {
 		return &TopicError{x.topic, fmt.Errorf("find its start: %w", err)}
@@ -100,7 +110,7 @@ func (a *App) prepareRestore(ctx context.Context, r *running, x *restoring) erro
 	case last.Err != nil:
 		return &TopicError{x.topic, last.Err}
 	}
-	x.end = last.Offset
+	x.end = min(last.Offset, limit)
 	a.stats.opened(last.Offset - first.Offset)
 	info := x.store.Info()
 	cp, ok, err := r.db.Checkpoint(info)
@@ -292,7 +302,7 @@ func (a *App) confirm(r *running) {
 	for _, st := range r.task.Stores() {
 		info := st.Info()
 		if e, ok := r.ends[info.DurableName()]; ok {
-			if err := c.SaveCheckpoint(info, a.checkpoint(topology.ChangelogTopic(a.cfg.ApplicationID, info.DurableName()), e, now)); err != nil {
+			if err := c.SaveCheckpoint(info, a.checkpoint(topology.LogTopic(a.cfg.ApplicationID, info), e, now)); err != nil {
 				c.Discard()
 				return // those of the last commit stand
 			}

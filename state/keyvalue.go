@@ -30,6 +30,13 @@ func (s KeyValueSpec[K, V]) WithoutChangelog() KeyValueSpec[K, V] { s.unlogged =
 // Without it such values are encoded by every Put and decoded by every Get, which is safe and slower.
 func (s KeyValueSpec[K, V]) Clone(f func(V) V) KeyValueSpec[K, V] { s.codec.clone = f; return s }
 
+// RestoredFrom makes a topic the store's changelog, whose serdes it takes over: its rows are the topic's records as they are. A table that is read from
+// that topic sets it (stream.SourceIsChangelog); nothing else may write the store.
+func (s KeyValueSpec[K, V]) RestoredFrom(topic string, key serde.Serde[K], value serde.Serde[V]) KeyValueSpec[K, V] {
+	s.source, s.codec.key, s.codec.value = topic, key, value
+	return s
+}
+
 // Info implements Spec.
 func (s KeyValueSpec[K, V]) Info() Info {
 	return s.info(KindKeyValue, reflect.TypeFor[K](), reflect.TypeFor[V]())
@@ -58,7 +65,11 @@ func notOpen(st Store, err error) error {
 }
 
 func (s KeyValueSpec[K, V]) build(env *Env) (Store, error) {
-	c, err := s.codec.bind(s.name)
+	named := s.name
+	if s.source != "" {
+		named = s.source
+	}
+	c, err := s.codec.bind(named)
 	if err != nil {
 		return nil, err
 	}
@@ -161,6 +172,9 @@ func (s *KeyValueStore[K, V]) Reset() { s.overlay.reset() }
 
 // Restore implements Store. The changelog's key is the row's.
 func (s *KeyValueStore[K, V]) Restore(b Batch, key, value []byte, timestampMs int64) error {
+	if key == nil {
+		return nil // of a source topic: no row has it
+	}
 	return s.overlay.restore(b, key, value, timestampMs)
 }
 

@@ -51,6 +51,8 @@ type Info struct {
 	KeyType, ValueType string
 	// InMemory stores keep their committed rows on the heap and are rebuilt from the changelog at every start.
 	InMemory bool
+	// Source is the topic that the store is restored from where that is no changelog of its own but the one that its table is read from.
+	Source string
 	// Changelog tells whether a topic logs the store. Without one it starts empty on another machine, and in memory at every start.
 	Changelog bool
 	// Retention is how long a window store keeps a window, counted from its start in stream time, a session store a session, counted from its
@@ -98,6 +100,7 @@ type Opener interface {
 type settings struct {
 	name        string
 	renamedFrom string
+	source      string
 	inMemory    bool
 	unlogged    bool
 	retention   time.Duration
@@ -120,7 +123,7 @@ func (s settings) windowKind() Kind {
 
 func (s settings) info(kind Kind, k, v reflect.Type) Info {
 	i := Info{
-		Name: s.name, RenamedFrom: s.renamedFrom, Kind: kind, KeyType: k.String(), ValueType: v.String(),
+		Name: s.name, RenamedFrom: s.renamedFrom, Source: s.source, Kind: kind, KeyType: k.String(), ValueType: v.String(),
 		InMemory: s.inMemory, Changelog: !s.unlogged, Retention: s.retention, MaxRows: s.maxRows, Layout: "key",
 	}
 	switch kind {
@@ -177,6 +180,7 @@ func pointerFree(t reflect.Type, depth int) bool {
 	}
 }
 
+// bind returns the codec for the store, or for the topic that it has the bytes of.
 func (c codec[K, V]) bind(store string) (codec[K, V], error) {
 	var err error
 	if c.key == nil || c.value == nil {

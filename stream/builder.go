@@ -62,7 +62,7 @@ func (b *Builder) source[K, V any](s settings, t Topic[K, V]) topology.Port[K, V
 
 func sourceSpec[K, V any](b *Builder, s settings) topology.SourceSpec[K, V] {
 	return topology.SourceSpec[K, V]{
-		NodeSpec: s.NodeSpec, Start: s.start, Idle: s.idle,
+		NodeSpec: s.NodeSpec, Start: s.start, Idle: s.idle, Logs: s.logs,
 		Timestamp: typed[func(K, V) time.Time](b, &s, "TimestampFrom", s.timestamp),
 	}
 }
@@ -73,6 +73,13 @@ func sourceSpec[K, V any](b *Builder, s settings) topology.SourceSpec[K, V] {
 // be decoded meets the policy. Nulls: a null value deletes the row; a record without a key is dropped, counted.
 func (b *Builder) Table[K, V any](t Topic[K, V], st state.KeyValueSpec[K, V], opts ...SourceTableOption) Table[K, V] {
 	s := gather("table", opts, SourceTableOption.sourceTableOption)
+	if s.sourceLog {
+		if !st.Info().Changelog {
+			b.report(s.NodeSpec, errUnlogged)
+		}
+		st = st.RestoredFrom(t.Name(), t.Key(), t.Value())
+		s.logs = st.Info().Name
+	}
 	port := b.source(s, t)
 	out := materialize(b, port, topology.NodeSpec{Op: "table", Name: t.Name() + "-table", Pos: s.Pos}, st)
 	out.t.coalesce(s, st.Info().Name, st.Serdes)

@@ -146,6 +146,8 @@ type settings struct {
 	grace           Wait
 	keepsPartitions bool
 	coalesce        bool
+	sourceLog       bool
+	logs            string // the store that is restored from the source
 	async           asyncSettings
 }
 

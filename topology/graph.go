@@ -58,6 +58,8 @@ type node struct {
 type sourceSettings struct {
 	start  StartFrom
 	custom bool // has a timestamp extractor
+	// logs names the store that is restored from the topic; empty for none.
+	logs string
 	// idle is how long the input must be quiet for event time to go on without it; 0 is never.
 	idle    time.Duration
 	ownIdle bool // the program says so

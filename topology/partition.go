@@ -1,6 +1,10 @@
 package topology
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+
+	"github.com/weirstream/weir/state"
+)
 
 // PartitionFor is the partition of an encoded key in a topic with n partitions, as Kafka's own producers choose it: murmur2.
 func PartitionFor(key []byte, n int32) int32 {
@@ -37,7 +41,15 @@ func RepartitionTopic(application, name string) string {
 	return application + "-" + name + "-repartition"
 }
 
-// ChangelogTopic is the full name of a store's changelog.
+// LogTopic is the full name of the topic that a store is restored from: its changelog, or the source of its table.
+func LogTopic(application string, i state.Info) string {
+	if i.Source != "" {
+		return i.Source
+	}
+	return ChangelogTopic(application, i.DurableName())
+}
+
+// ChangelogTopic is the full name of a changelog of the application's own, for a store of that durable name.
 func ChangelogTopic(application, store string) string {
 	return application + "-" + store + "-changelog"
 }

@@ -100,7 +100,7 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 	}
 	for _, spec := range s.Stores() {
 		i := spec.Info()
-		if !i.Changelog {
+		if !i.Changelog || i.Source != "" {
 			continue
 		}
 		config := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
@@ -124,7 +124,7 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 			// A row's time may be in the future, as the end of a window is: brokers refuse records with such timestamps.
 			config["message.timestamp.type"] = "LogAppendTime"
 		}
-		name := ChangelogTopic(application, i.DurableName())
+		name := LogTopic(application, i)
 		p.Partitions[name] = tasks
 		p.Internal = append(p.Internal, InternalTopic{Name: name, Partitions: tasks, Config: config, Store: i.Name})
 	}

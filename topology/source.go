@@ -41,6 +41,8 @@ type SourceSpec[K, V any] struct {
 	// Timestamp extracts the event time; nil means the record's own, which is also that of a tombstone that the serde
 	// has no value for.
 	Timestamp func(K, V) time.Time
+	// Logs names the store that is restored from the topic, in place of a changelog: nothing that the source reads may then be left out of it.
+	Logs string
 	// Idle is how long the input must be quiet, in wall time, for the event time of the operators behind it to go on with the wall clock. 0 is never:
 	// event time moves with records only. Repartition topics downstream inherit it.
 	Idle time.Duration
@@ -81,7 +83,8 @@ func source[K, V any](b *Builder, info topicInfo, t Topic[K, V], s SourceSpec[K,
 		case n.topic.keyType != info.keyType || n.topic.valueType != info.valueType:
 			b.Report(s.Op, info.name, s.Pos, fmt.Errorf("the topic is read at %s as %s and %s: read it once, with one pair of types",
 				n.pos, n.topic.keyType, n.topic.valueType))
-		case s.Start != n.source.start || s.Timestamp != nil || n.source.custom || s.Idle != n.source.idle:
+		case s.Start != n.source.start || s.Timestamp != nil || n.source.custom || s.Idle != n.source.idle ||
+			s.Logs != n.source.logs:
 			b.Report(s.Op, info.name, s.Pos, fmt.Errorf("the topic is read at %s with other options: read it once and use that handle", n.pos))
 		}
 		return Port[K, V]{b, n}
@@ -90,7 +93,7 @@ func source[K, V any](b *Builder, info topicInfo, t Topic[K, V], s SourceSpec[K,
 		s.Name = info.name + "-source"
 	}
 	n := b.add(SourceNode, s.NodeSpec)
-	n.topic, n.source = info, &sourceSettings{start: s.Start, custom: s.Timestamp != nil, idle: s.Idle, ownIdle: s.Idle > 0}
+	n.topic, n.source = info, &sourceSettings{start: s.Start, custom: s.Timestamp != nil, idle: s.Idle, ownIdle: s.Idle > 0, logs: s.Logs}
 	if s.Idle < 0 || s.Idle > 0 && s.Idle < time.Millisecond {
 		b.Report(s.Op, info.name, s.Pos, fmt.Errorf("idle after %v: use a millisecond at least", s.Idle))
 	}

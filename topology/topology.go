@@ -49,6 +49,7 @@ func (b *Builder) Build() (*Topology, error) {
 	t.markNullKeys()
 	t.markIdle()
 	b.checkStores()
+	b.checkSourceLogs()
 	b.checkAsync()
 	b.checkGlobals()
 	if len(b.errs) == 0 {
@@ -74,12 +75,16 @@ func (t *Topology) Subtopologies() []*Subtopology { return t.subs }
 // Stores are the descriptors of the subtopology's stores, in the order of their first use.
 func (s *Subtopology) Stores() []state.Spec {
 	var specs []state.Spec
-	seen := map[string]bool{}
+	at := map[string]int{}
 	for _, n := range s.nodes {
 		for _, sp := range n.stores {
-			if name := sp.Info().Name; !seen[name] {
-				seen[name] = true
+			i, known := at[sp.Info().Name]
+			switch {
+			case !known:
+				at[sp.Info().Name] = len(specs)
 				specs = append(specs, sp)
+			case sp.Info().Source != "":
+				specs[i] = sp // others need not know what it is restored from
 			}
 		}
 	}
@@ -288,6 +293,9 @@ func (b *Builder) checkStores() {
 				}
 				durable[i.DurableName()] = i.Name
 				continue
+			}
+			if known.Source == "" || i.Source == "" {
+				known.Source, i.Source = "", ""
 			}
 			if known != i {
 				b.Report(n.op, n.name, n.pos, fmt.Errorf("store %q is declared as %s of %s and %s here and as %s of %s and %s at %s: "+

@@ -33,6 +33,16 @@ type Commit struct {
 	db *state.Commit
 }
 
+// Position is the offset that the commit brings a topic to; ok is false for one that the task does not read.
+func (c *Commit) Position(topic string) (o Offset, ok bool) {
+	for _, o := range c.Offsets {
+		if o.Topic == topic {
+			return o, true
+		}
+	}
+	return o, false
+}
+
 // commitsClock numbers the task's commits, so that no two carry the same metadata: whoever does not know whether its commit came through can
 // tell by asking for it.
 const commitsClock = "commits"
@@ -70,8 +80,8 @@ func (t *Task) Prepare() (c *Commit, err error) {
 	var logged *topology.Output
 	for _, st := range t.stores {
 		var sink func(key, value []byte, ts int64) error
-		if info := st.Info(); info.Changelog {
-			log = topology.Output{Topic: topology.ChangelogTopic(t.cfg.Application, info.DurableName()), Partition: t.cfg.ID.Partition}
+		if info := st.Info(); info.Changelog && info.Source == "" {
+			log = topology.Output{Topic: topology.LogTopic(t.cfg.Application, info), Partition: t.cfg.ID.Partition}
 			if logged == nil {
 				first := log
 				logged = &first
@@ -135,16 +145,15 @@ func DecodeMetadata(text string) []byte {
 	return b
 }
 
-// Committed applies a commit that is durable in Kafka to the task's state. checkpoint returns the position in the changelog of a store, by its durable
-// name; ok is false where
-// nothing new was logged. An error leaves the stores behind their changelogs: the task must be closed and restored.
-func (t *Task) Committed(c *Commit, checkpoint func(store string) (cp state.Checkpoint, ok bool)) error {
+// Committed applies a commit that is durable in Kafka to the task's state. checkpoint returns the position in the topic that a store is restored from;
+// ok is false where nothing new was logged. An error leaves the stores behind their changelogs: the task must be closed and restored.
+func (t *Task) Committed(c *Commit, checkpoint func(store state.Info) (cp state.Checkpoint, ok bool)) error {
 	for _, st := range t.stores {
 		info := st.Info()
 		if !info.Changelog {
 			continue
 		}
-		if cp, ok := checkpoint(info.DurableName()); ok {
+		if cp, ok := checkpoint(info); ok {
 			if err := c.db.SaveCheckpoint(info, cp); err != nil {
 				return t.errorf("commit: save checkpoint: %w", err)
 			}

@@ -121,7 +121,7 @@ func TestCommitted_FailsWhereTheEngineDoes(t *testing.T) {
 	c, err := b.task.Prepare()
 	require.NoError(t, err)
 	diskErr = errors.New("no space left")
-	require.ErrorIs(t, b.task.Committed(c, func(string) (state.Checkpoint, bool) { return state.Checkpoint{}, false }), diskErr)
+	require.ErrorIs(t, b.task.Committed(c, func(state.Info) (state.Checkpoint, bool) { return state.Checkpoint{}, false }), diskErr)
 }
 
 // Whoever does not know whether its commit came through can tell by its metadata.

@@ -148,7 +148,7 @@ func (b *bench) commit() *task.Commit {
 	b.t.Helper()
 	c, err := b.task.Prepare()
 	require.NoError(b.t, err)
-	require.NoError(b.t, b.task.Committed(c, func(string) (state.Checkpoint, bool) {
+	require.NoError(b.t, b.task.Committed(c, func(state.Info) (state.Checkpoint, bool) {
 		return state.Checkpoint{Offset: int64(len(b.log))}, true
 	}))
 	return c

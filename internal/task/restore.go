@@ -17,7 +17,7 @@ func (t *Task) Restore() *Restore { return &Restore{t: t, db: t.cfg.DB.Begin()} 
 // Add applies one record of the store's changelog.
 func (r *Restore) Add(store state.Store, rec *topology.Raw) error {
 	for _, h := range rec.Headers {
-		if h.Key == ClocksHeader {
+		if h.Key == ClocksHeader && store.Info().Source == "" {
 			return r.db.SaveClocks(rec.Value)
 		}
 	}

@@ -199,16 +199,20 @@ func (in *instance) restore() error {
 		if err != nil {
 			return err
 		}
-		topic := topology.ChangelogTopic(in.d.cfg.application, info.DurableName())
+		topic := topology.LogTopic(in.d.cfg.application, info)
 		p := in.d.log.partition(topic, in.id.Partition)
+		end := int64(len(p.records))
+		if info.Source != "" {
+			end = in.committed[topic]
+		}
 		for i := range p.records {
-			if rec := p.records[i]; rec.Offset >= cp.Offset && rec.committed {
+			if rec := p.records[i]; rec.Offset >= cp.Offset && rec.Offset < end && rec.committed {
 				if err := r.Add(st, &rec.Raw); err != nil {
 					return err
 				}
 			}
 		}
-		ends[info.DurableName()] = state.Checkpoint{Offset: int64(len(p.records)), LeaderEpoch: -1, AppliedAt: in.d.now}
+		ends[info.DurableName()] = state.Checkpoint{Offset: end, LeaderEpoch: -1, AppliedAt: in.d.now}
 	}
 	return r.Apply(ends)
 }
@@ -287,9 +291,13 @@ func (in *instance) commit() error {
 			in.clocks = task.DecodeMetadata(o.Metadata)
 		}
 	}
-	if err := in.task.Committed(c, func(store string) (state.Checkpoint, bool) {
-		p := in.d.log.partition(topology.ChangelogTopic(in.d.cfg.application, store), in.id.Partition)
-		return state.Checkpoint{Offset: int64(len(p.records)), LeaderEpoch: -1, AppliedAt: in.d.now}, true
+	if err := in.task.Committed(c, func(store state.Info) (state.Checkpoint, bool) {
+		topic := topology.LogTopic(in.d.cfg.application, store)
+		end := int64(len(in.d.log.partition(topic, in.id.Partition).records))
+		if store.Source != "" {
+			end = in.committed[topic]
+		}
+		return state.Checkpoint{Offset: end, LeaderEpoch: -1, AppliedAt: in.d.now}, true
 	}); err != nil {
 		return err
 	}
