@@ -90,21 +90,21 @@ func aggregate[K, V, A any](
 		spec.Name = st.Info().Name
 	}
 	t := &tableNode[K, A]{spec: spec, store: &st}
-	t.port = attachAggregate(g, spec, t, init, add)
+	t.port = attachAggregate(g, spec, t, init, add, t.outlet)
 	t.coalesce(o, st.Info().Name, st.Serdes)
 	return Table[K, A]{b: g.b, t: t}
 }
 
 // attachAggregate adds the node that keeps t's rows, or one of several that do.
 func attachAggregate[K, V, A any](
-	g Grouped[K, V], spec topology.NodeSpec, t *tableNode[K, A], init func() A, add adder[K, V, A],
+	g Grouped[K, V], spec topology.NodeSpec, t *tableNode[K, A], init func() A, add adder[K, V, A], out outlet[K, A],
 ) topology.Port[K, topology.Change[A]] {
 	st := *t.store
 	spec.Stores = append(spec.Stores, st)
 	return g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
 		return &aggregator[K, V, A]{
 			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()},
-			old: t.keepsOld(), nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: t.outlet(c, next),
+			old: t.keepsOld(), nullKeys: c.Drops("null-key"), nullValues: c.Drops("null-value"), next: out(c, next),
 		}, nil
 	})
 }

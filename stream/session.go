@@ -30,10 +30,13 @@ func (w Session) check() error {
 
 // A SessionWindowed is a grouped stream in sessions.
 type SessionWindowed[K, V any] struct {
-	g              Grouped[K, V]
-	gapMs, graceMs int64
-	emit           Emit
+	g Grouped[K, V]
+	sessions
+	emit Emit
 }
+
+// sessions are a Session in milliseconds.
+type sessions struct{ gapMs, graceMs int64 }
 
 // SessionWindow puts the records of each key into sessions by their event time. A session takes records until stream time, as this operator sees it,
 // has passed its end by more than gap and grace; later ones are dropped, counted as late.
@@ -44,15 +47,21 @@ func (g Grouped[K, V]) SessionWindow(w Session, emit ...Emit) SessionWindowed[K,
 		return SessionWindowed[K, V]{}
 	}
 	spec := newSettings("session-window").NodeSpec
-	if err := w.check(); err != nil {
-		g.b.report(spec, err)
-		w = Session{Gap: time.Millisecond}
-	}
+	s := w.sessions(g.b, spec)
 	one, err := oneEmit(emit)
 	if err != nil {
 		g.b.report(spec, err)
 	}
-	return SessionWindowed[K, V]{g: g, gapMs: w.Gap.Milliseconds(), graceMs: w.Grace.Milliseconds(), emit: one}
+	return SessionWindowed[K, V]{g: g, sessions: s, emit: one}
+}
+
+// sessions reports what is wrong with the descriptor.
+func (w Session) sessions(b *Builder, spec topology.NodeSpec) sessions {
+	if err := w.check(); err != nil {
+		b.report(spec, err)
+		w = Session{Gap: time.Millisecond}
+	}
+	return sessions{w.Gap.Milliseconds(), w.Grace.Milliseconds()}
 }
 
 // Count keeps the number of records per key and session.
@@ -96,10 +105,20 @@ func (w SessionWindowed[K, V]) TryAggregate[A any](
 func sessionAggregate[K, V, A any](
 	w SessionWindowed[K, V], o settings, init func() A, add adder[K, V, A], merge func(k K, a, b A) A, st state.SessionSpec[K, A],
 ) WindowedTable[K, A] {
-	b := w.g.b
-	if b == nil {
+	if w.g.b == nil {
 		return WindowedTable[K, A]{}
 	}
+	return sessionTable(w.g.b, w.sessions, w.emit, o, st,
+		func(spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.SessionSpec[K, A]) topology.Port[Windowed[K], topology.Change[A]] {
+			return attachSession(w, spec, t, st, init, add, merge, t.outlet)
+		})
+}
+
+// sessionTable is the table of an aggregation in sessions; attach adds the nodes that keep its rows in the store, as the sessions need it.
+func sessionTable[K, A any](
+	b *Builder, w sessions, emit Emit, o settings, st state.SessionSpec[K, A],
+	attach func(topology.NodeSpec, *tableNode[Windowed[K], A], state.SessionSpec[K, A]) topology.Port[Windowed[K], topology.Change[A]],
+) WindowedTable[K, A] {
 	spec := o.NodeSpec
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
@@ -112,10 +131,9 @@ func sessionAggregate[K, V, A any](
 	case r < closes:
 		b.report(spec, fmt.Errorf("store %q keeps sessions for %v: their gap and grace take %v", st.Info().Name, r, closes))
 	}
-	if w.emit != OnUpdate {
+	if emit != OnUpdate {
 		st = st.TimeIndex()
 	}
-	spec.Stores = append(spec.Stores, st)
 	t := windowedNode(spec, closes, []state.Spec{st}, func(c *topology.NodeContext) lookup[Windowed[K], A] {
 		rows := st.Open(c)
 		return func(k Windowed[K]) (state.Row[A], bool, error) {
@@ -123,14 +141,23 @@ func sessionAggregate[K, V, A any](
 			return state.Row[A]{Value: v, Timestamp: k.End}, ok, err
 		}
 	})
-	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
-		topology.Processor[K, V], error) {
-		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}
-		return newSessioner(c, w, st.Open(c), f, merge, t.keepsOld(), t.outlet(c, next)), nil
-	})
-	if w.emit == OnUpdate { // else each session is sent once anyway
+	t.port = attach(spec, t, st)
+	if emit == OnUpdate { // else each session is sent once anyway
 		key, value := st.Serdes()
 		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) { return serde.SessionWindowed(key), value })
 	}
 	return WindowedTable[K, A]{b: b, t: t}
+}
+
+// attachSession adds the node that keeps t's rows, or one of several that do.
+func attachSession[K, V, A any](
+	w SessionWindowed[K, V], spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.SessionSpec[K, A],
+	init func() A, add adder[K, V, A], merge func(k K, a, b A) A, out outlet[Windowed[K], A],
+) topology.Port[Windowed[K], topology.Change[A]] {
+	spec.Stores = append(spec.Stores, st)
+	return w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
+		topology.Processor[K, V], error) {
+		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}
+		return newSessioner(c, w, st.Open(c), f, merge, t.keepsOld(), out(c, next)), nil
+	})
 }

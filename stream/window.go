@@ -105,10 +105,20 @@ func (w TimeWindowed[K, V]) TryAggregate[A any](
 func windowAggregate[K, V, A any](
 	w TimeWindowed[K, V], o settings, init func() A, add adder[K, V, A], st state.WindowSpec[K, A],
 ) WindowedTable[K, A] {
-	b := w.g.b
-	if b == nil {
+	if w.g.b == nil {
 		return WindowedTable[K, A]{}
 	}
+	return windowTable(w.g.b, w.windowing, w.emit, o, st,
+		func(spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.WindowSpec[K, A]) topology.Port[Windowed[K], topology.Change[A]] {
+			return attachWindow(w, spec, t, st, init, add, t.outlet)
+		})
+}
+
+// windowTable is the table of a windowed aggregation; attach adds the nodes that keep its rows in the store, as the windows need it.
+func windowTable[K, A any](
+	b *Builder, w windowing, emit Emit, o settings, st state.WindowSpec[K, A],
+	attach func(topology.NodeSpec, *tableNode[Windowed[K], A], state.WindowSpec[K, A]) topology.Port[Windowed[K], topology.Change[A]],
+) WindowedTable[K, A] {
 	spec := o.NodeSpec
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
@@ -121,33 +131,44 @@ func windowAggregate[K, V, A any](
 	}
 	st = st.Size(w.size())
 	switch {
-	case w.emit == OnUpdate:
+	case emit == OnUpdate:
 	case w.sliding:
 		st = st.TimeIndex()
 	default:
 		st = st.TimeFirst()
 	}
-	spec.Stores = append(spec.Stores, st)
 	t := windowedNode(spec, w.closes(), []state.Spec{st}, func(c *topology.NodeContext) lookup[Windowed[K], A] {
 		rows := st.Open(c)
 		return func(k Windowed[K]) (state.Row[A], bool, error) { return rows.Get(k.Key, k.Start) }
 	})
-	t.port = w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
-		topology.Processor[K, V], error) {
-		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}
-		p := newWindower(c, w, st.Open(c), f, t.keepsOld(), t.outlet(c, next))
-		if w.sliding {
-			return &slider[K, V, A]{windower: p}, nil
-		}
-		return p, nil
-	})
-	if w.emit == OnUpdate { // else each window is sent once anyway
+	t.port = attach(spec, t, st)
+	if emit == OnUpdate { // else each window is sent once anyway
 		key, value := st.Serdes()
 		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) {
 			return serde.TimeWindowed(key, time.Duration(w.sizeMs)*time.Millisecond), value
 		})
 	}
 	return WindowedTable[K, A]{b: b, t: t}
+}
+
+// An outlet is where the changes of a table's node go: see tableNode.outlet.
+type outlet[K, A any] = func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) topology.Processor[K, topology.Change[A]]
+
+// attachWindow adds the node that keeps t's rows, or one of several that do.
+func attachWindow[K, V, A any](
+	w TimeWindowed[K, V], spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.WindowSpec[K, A],
+	init func() A, add adder[K, V, A], out outlet[Windowed[K], A],
+) topology.Port[Windowed[K], topology.Change[A]] {
+	spec.Stores = append(spec.Stores, st)
+	return w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
+		topology.Processor[K, V], error) {
+		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}
+		p := newWindower(c, w, st.Open(c), f, t.keepsOld(), out(c, next))
+		if w.sliding {
+			return &slider[K, V, A]{windower: p}, nil
+		}
+		return p, nil
+	})
 }
 
 // windowedNode is the table of a windowed aggregation: read looks a window up in stores.
