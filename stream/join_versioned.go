@@ -199,9 +199,11 @@ func (p *waitingJoin[K, V]) advance(now int64) error {
 		}
 		p.buffer.Remove(e)
 		e.Value.release(e.Key, &p.due)
+		outer := p.nc.EnterHeld()
 		if err := p.join(&p.due); err != nil {
 			return err
 		}
+		p.nc.LeaveHeld(outer)
 	}
 	return nil
 }

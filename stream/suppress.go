@@ -359,6 +359,7 @@ func (p *suppressor[K, V]) enforce() error {
 // back what it was not given, and a filter keeps a row that passed once. A final result follows none.
 func (p *suppressor[K, V]) send(e state.Buffered[K, suppressRow[V]]) (err error) {
 	p.nc.Enter()
+	outer := p.nc.EnterHeld()
 	if e.Value.latest != nil || !p.s.final {
 		ch := topology.Change[V]{HasNew: e.Value.latest != nil, HasOld: p.old && !p.s.final && e.Value.prior != nil}
 		if ch.HasNew {
@@ -377,5 +378,6 @@ func (p *suppressor[K, V]) send(e state.Buffered[K, suppressRow[V]]) (err error)
 			return err
 		}
 	}
+	p.nc.LeaveHeld(outer)
 	return p.buffer.Remove(e.Key)
 }
