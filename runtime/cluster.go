@@ -295,7 +295,8 @@ func (cl *cluster) createDeadLetters(ctx context.Context, top *topology.Topology
 		}
 		if _, ok := cl.known(name); !ok {
 			n, _ := cl.known(source)
-			if err := cl.create(ctx, name, n, nil); err != nil {
+			// A letter has the time of the record that failed.
+			if err := cl.create(ctx, name, n, topology.AnyTime()); err != nil {
 				return fmt.Errorf("create dead-letter topics: %w", err)
 			}
 		}
@@ -310,6 +311,14 @@ func (cl *cluster) create(ctx context.Context, topic string, partitions int32, c
 		configs[k] = kadm.StringPtr(v)
 	}
 	r, err := cl.admin.CreateTopic(ctx, partitions, cl.cfg.ReplicationFactor, configs, topic)
+	if limits := len(configs); errors.Is(err, kerr.InvalidConfig) {
+		// A broker before Kafka 3.6 does not know these limits, and has none by default.
+		delete(configs, "message.timestamp.before.max.ms")
+		delete(configs, "message.timestamp.after.max.ms")
+		if len(configs) < limits {
+			r, err = cl.admin.CreateTopic(ctx, partitions, cl.cfg.ReplicationFactor, configs, topic)
+		}
+	}
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists): // another instance was faster
 	case err != nil:
