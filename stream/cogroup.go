@@ -31,8 +31,12 @@ func (g Grouped[K, V]) Cogroup[A any](add func(k K, v V, a A) A) Cogrouped[K, A]
 
 // With adds a grouped stream. One that is there already gets another function.
 func (c Cogrouped[K, A]) With[V any](g Grouped[K, V], add func(k K, v V, a A) A) Cogrouped[K, A] {
-	if c.b == nil || !sameBuilder(c.b, g.b, newSettings("cogroup").NodeSpec) {
+	spec := node("cogroup", nil, add)
+	if c.b == nil || !sameBuilder(c.b, g.b, spec) {
 		return c
+	}
+	if spec.Err != nil {
+		c.b.report(spec, spec.Err)
 	}
 	try := func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }
 	m := cogroupMember[K, A]{
@@ -60,27 +64,32 @@ func (c Cogrouped[K, A]) Aggregate(init func() A, st state.KeyValueSpec[K, A], o
 	if c.b == nil {
 		return Table[K, A]{}
 	}
-	o := gather("cogroup", opts, TableOption.tableOption)
+	o := gather("cogroup", opts, TableOption.tableOption, init)
 	t := &tableNode[K, A]{spec: o.NodeSpec, store: &st}
-	t.port = cogroup(c, o.NodeSpec, st.Info().Name, func(m cogroupMember[K, A], spec topology.NodeSpec) topology.Port[K, topology.Change[A]] {
+	t.port = cogroup(c, o.NodeSpec, st, func(m cogroupMember[K, A], spec topology.NodeSpec) topology.Port[K, topology.Change[A]] {
 		return m.attach(spec, t, init)
 	})
 	return Table[K, A]{b: c.b, t: t}
 }
 
-// cogroup attaches a node per member, and merges what they send.
+// cogroup attaches a node per member, and merges what they send. All keep the store, which the first owns.
 func cogroup[K, A, K2 any](
-	c Cogrouped[K, A], spec topology.NodeSpec, store string,
+	c Cogrouped[K, A], spec topology.NodeSpec, st state.Spec,
 	attach func(m cogroupMember[K, A], spec topology.NodeSpec) topology.Port[K2, topology.Change[A]],
 ) topology.Port[K2, topology.Change[A]] {
 	if spec.Name == "" {
-		spec.Name = store
+		spec.Name = st.Info().Name
 	}
 	var inputs []topology.AnyPort
 	var results []topology.Port[K2, topology.Change[A]]
 	for i, m := range c.members {
 		own := spec
 		own.Name = fmt.Sprintf("%s-%d", spec.Name, i+1)
+		if i == 0 {
+			own.Owns = []state.Spec{st}
+		} else {
+			own.Stores = []state.Spec{st}
+		}
 		inputs = append(inputs, m.port)
 		results = append(results, attach(m, own))
 	}

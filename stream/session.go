@@ -68,7 +68,7 @@ func (w SessionWindowed[K, V]) Count(st state.SessionSpec[K, int64], opts ...Tab
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
 func (w SessionWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.SessionSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
-	return sessionAggregate(w, gather("session-reduce", opts, TableOption.tableOption), nil,
+	return sessionAggregate(w, gather("session-reduce", opts, TableOption.tableOption, f), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, func(_ K, a, b V) V { return f(a, b) }, st)
 }
 
@@ -79,7 +79,7 @@ func (w SessionWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.Ses
 func (w SessionWindowed[K, V]) Aggregate[A any](
 	init func() A, add func(k K, v V, a A) A, merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	return sessionAggregate(w, gather("session-aggregate", opts, TableOption.tableOption), init,
+	return sessionAggregate(w, gather("session-aggregate", opts, TableOption.tableOption, init, add, merge), init,
 		func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, merge, st)
 }
 
@@ -88,7 +88,7 @@ func (w SessionWindowed[K, V]) Aggregate[A any](
 func (w SessionWindowed[K, V]) TryAggregate[A any](
 	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	o := gather("session-aggregate", opts, TableOption.tableOption)
+	o := gather("session-aggregate", opts, TableOption.tableOption, init, add, merge)
 	o.Rejects = true
 	return sessionAggregate(w, o, init, add, merge, st)
 }
@@ -115,7 +115,7 @@ func sessionAggregate[K, V, A any](
 	if w.emit != OnUpdate {
 		st = st.TimeIndex()
 	}
-	spec.Stores = append(spec.Stores, st)
+	spec.Owns = append(spec.Owns, st)
 	t := windowedNode(spec, closes, []state.Spec{st}, func(c *topology.NodeContext) lookup[Windowed[K], A] {
 		rows := st.Open(c)
 		return func(k Windowed[K]) (state.Row[A], bool, error) {

@@ -79,7 +79,7 @@ func (w TimeWindowed[K, V]) Count(st state.WindowSpec[K, int64], opts ...TableOp
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
 func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.WindowSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
-	return windowAggregate(w, gather("window-reduce", opts, TableOption.tableOption), nil,
+	return windowAggregate(w, gather("window-reduce", opts, TableOption.tableOption, f), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
 }
 
@@ -89,7 +89,7 @@ func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.Window
 func (w TimeWindowed[K, V]) Aggregate[A any](
 	init func() A, add func(k K, v V, a A) A, st state.WindowSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	return windowAggregate(w, gather("window-aggregate", opts, TableOption.tableOption), init,
+	return windowAggregate(w, gather("window-aggregate", opts, TableOption.tableOption, init, add), init,
 		func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
 }
 
@@ -97,7 +97,7 @@ func (w TimeWindowed[K, V]) Aggregate[A any](
 func (w TimeWindowed[K, V]) TryAggregate[A any](
 	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.WindowSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	o := gather("window-aggregate", opts, TableOption.tableOption)
+	o := gather("window-aggregate", opts, TableOption.tableOption, init, add)
 	o.Rejects = true
 	return windowAggregate(w, o, init, add, st)
 }
@@ -127,7 +127,7 @@ func windowAggregate[K, V, A any](
 	default:
 		st = st.TimeFirst()
 	}
-	spec.Stores = append(spec.Stores, st)
+	spec.Owns = append(spec.Owns, st)
 	t := windowedNode(spec, w.closes(), []state.Spec{st}, func(c *topology.NodeContext) lookup[Windowed[K], A] {
 		rows := st.Open(c)
 		return func(k Windowed[K]) (state.Row[A], bool, error) { return rows.Get(k.Key, k.Start) }
