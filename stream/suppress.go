@@ -153,7 +153,7 @@ func (s *suppression[K, V]) attach(b *Builder, until Until, spec topology.NodeSp
 		b.report(spec, err)
 	}
 	s.parent.sendOld() // for those who look rows up
-	spec.Stores = append(spec.Stores, s.store)
+	spec.Owns = append(spec.Owns, s.store)
 	t := &tableNode[K, V]{spec: spec, closes: s.parent.closes}
 	t.stores = func() []state.Spec { return append([]state.Spec{s.store}, s.parent.readStores()...) }
 	t.read = s.read
