@@ -1,6 +1,9 @@
 package topology
 
-import "encoding/binary"
+import (
+	"encoding/binary"
+	"strings"
+)
 
 // PartitionFor is the partition of an encoded key in a topic with n partitions, as Kafka's own producers choose it: murmur2.
 func PartitionFor(key []byte, n int32) int32 {
@@ -40,4 +43,11 @@ func RepartitionTopic(application, name string) string {
 // ChangelogTopic is the full name of a store's changelog.
 func ChangelogTopic(application, store string) string {
 	return application + "-" + store + "-changelog"
+}
+
+// IsInternalTopic tells whether a topic has a name that the application gives to topics of its own. Another application's topic may have one too, where its
+// id begins with this one and a dash.
+func IsInternalTopic(application, topic string) bool {
+	own, ok := strings.CutPrefix(topic, application+"-")
+	return ok && (strings.HasSuffix(own, "-repartition") || strings.HasSuffix(own, "-changelog"))
 }
