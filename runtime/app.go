@@ -134,7 +134,7 @@ func (a *App) run(ctx context.Context) (err error) {
 		}
 		return err
 	}
-	if err := taken.done(a); err != nil {
+	if err := taken.done(a.log, a.cfg.ApplicationID); err != nil {
 		return err
 	}
 	err = a.work(ctx, endIO)

@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"io/fs"
+	"log/slog"
 	"os"
 	"path/filepath"
 	"slices"
@@ -48,7 +49,7 @@ func (d *stateDir) planTakeover(top *topology.Topology) (*takeover, error) {
 }
 
 // done keeps the manifest of this program, which is about to run, and logs what is different, once.
-func (t *takeover) done(a *App) error {
+func (t *takeover) done(log *slog.Logger, application string) error {
 	b, err := t.next.Encode()
 	if err == nil {
 		var kept []byte
@@ -60,10 +61,10 @@ func (t *takeover) done(a *App) error {
 	if err != nil {
 		return fmt.Errorf("keep the manifest of this program: %w", err)
 	}
-	before, now := t.old.InternalTopics(a.cfg.ApplicationID), t.next.InternalTopics(a.cfg.ApplicationID)
+	before, now := t.old.InternalTopics(application), t.next.InternalTopics(application)
 	for _, d := range t.differences {
-		log := a.log.With("what", d.What, "name", d.Name, "change", d.Change, "consequence", d.Consequence)
-		if topic := d.Topic(a.cfg.ApplicationID); slices.Contains(before, topic) && !slices.Contains(now, topic) {
+		log := log.With("what", d.What, "name", d.Name, "change", d.Change, "consequence", d.Consequence)
+		if topic := d.Topic(application); slices.Contains(before, topic) && !slices.Contains(now, topic) {
 			log = log.With("topic", topic)
 		}
 		if d.Effect == topology.Harmless {
