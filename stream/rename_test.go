@@ -92,6 +92,7 @@ func TestRenamedFrom_KeepsTheSignatureAndTheChangelogs(t *testing.T) {
 	t.Parallel()
 	before, now := storesNamed("").build(t), renamed().build(t)
 	require.Equal(t, before.Signature(), now.Signature())
+	require.Empty(t, topology.Compare(before.Manifest(), now.Manifest()))
 	names := func(top *topology.Topology) (out []string) {
 		plan, err := top.Plan("app", func(string) (int32, bool) { return 1, true })
 		require.NoError(t, err)
