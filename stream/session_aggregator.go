@@ -32,7 +32,7 @@ type sessioner[K, V, A any] struct {
 
 func newSessioner[K, V, A any](c *topology.NodeContext, w SessionWindowed[K, V], st *state.SessionStore[K, A], f fold[K, V, A],
 	merge func(k K, a, b A) A, old bool, next topology.Processor[Windowed[K], topology.Change[A]]) *sessioner[K, V, A] {
-	name := st.Info().Name
+	name := st.Info().DurableName()
 	p := &sessioner[K, V, A]{
 		nc: c, store: st, fold: f, merge: merge, old: old, nulls: w.g.nulls, gapMs: w.gapMs, graceMs: w.graceMs, emit: w.emit,
 		clock: c.Clock("session/" + name), emitted: c.Clock("emitted/" + name),
