@@ -184,7 +184,7 @@ func (j streamJoin[K, L, R, VR]) waiting(c *topology.NodeContext) *unmatched[K, 
 	if !j.left && !j.right {
 		return nil
 	}
-	name := j.stores.Name()
+	name := j.stores.DurableName()
 	u := &unmatched[K, L, R, VR]{
 		store: j.stores.Unmatched().Open(c), clock: c.Clock("join/" + name), least: c.Clock("least/" + name), f: j.f,
 		leftMs: (j.window.After + j.window.Grace).Milliseconds(), rightMs: (j.window.Before + j.window.Grace).Milliseconds(),

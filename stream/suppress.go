@@ -165,7 +165,7 @@ func (s *suppression[K, V]) attach(b *Builder, until Until, spec topology.NodeSp
 		}
 		p := &suppressor[K, V]{
 			s: s, nc: c, buffer: s.store.Open(c), value: value, old: t.old,
-			clock: c.Clock("suppress/" + s.store.Info().Name), next: next,
+			clock: c.Clock("suppress/" + s.store.Info().DurableName()), next: next,
 		}
 		p.maxRecords, p.maxBytes = s.store.Bounds()
 		c.OnAdvance(func(now int64) error {
