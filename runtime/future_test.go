@@ -2,11 +2,16 @@ package runtime
 
 import (
 	"fmt"
+	"os"
+	"strings"
 	"testing"
 	"time"
 
 	"github.com/stretchr/testify/require"
+	"github.com/twmb/franz-go/pkg/kerr"
+	"github.com/twmb/franz-go/pkg/kfake"
 	"github.com/twmb/franz-go/pkg/kgo"
+	"github.com/twmb/franz-go/pkg/kmsg"
 
 	"github.com/weirstream/weir/internal/testbroker"
 	"github.com/weirstream/weir/stream"
@@ -43,4 +48,29 @@ func TestRun_NamesTheTopicThatRefusesTheFuture(t *testing.T) {
 	err := refused(t, built(t, s), quick(b, b.Name("app")))
 	require.ErrorContains(t, err, fmt.Sprintf("write to topic %q partition 0: ", out))
 	require.ErrorContains(t, err, "raise the topic's message.timestamp.after.max.ms")
+}
+
+// Brokers before Kafka 3.6 refuse configurations of topics that they do not know, and have no limits.
+func TestRun_CreatesTopicsWithoutLimitsThatTheBrokerDoesNotKnow(t *testing.T) {
+	t.Parallel()
+	if os.Getenv("KAFKA_BROKERS") != "" {
+		t.Skip("the real cluster is as new as it is")
+	}
+	b := testbroker.Start(t)
+	refusals := b.Fake.Fault(kfake.Fault{Keys: []kmsg.Key{kmsg.CreateTopics}, Err: kerr.InvalidConfig, Count: -1, When: func(r kmsg.Request) bool {
+		for _, topic := range r.(*kmsg.CreateTopicsRequest).Topics {
+			for _, c := range topic.Configs {
+				if strings.HasSuffix(c.Name, ".max.ms") {
+					return true
+				}
+			}
+		}
+		return false
+	}})
+	p := newPipeline(b, 2)
+	i, _ := p.member(t, nil)
+	p.send(50)
+	p.awaitCounted(t, i)
+	i.end()
+	require.EqualValues(t, 3, refusals.Hits(), "the repartition topic, the changelog and the dead-letter topic")
 }

@@ -35,8 +35,8 @@ type killPlan struct {
 	StateDir    string
 	Names       killNames
 	Orchestra   *orchestra // runs instead of what is made of Names
-	Point       string // of a commit; empty: run until killed from outside
-	Hits        int64  // die the n-th time that the point is passed
+	Point       string     // of a commit; empty: run until killed from outside
+	Hits        int64      // die the n-th time that the point is passed
 }
 
 // killNames are the topics of a test.
