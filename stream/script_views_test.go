@@ -18,7 +18,7 @@ type views map[string]storeView
 // A storeView prints the rows of a store in the task of a partition, in the store's order.
 type storeView func(tb testing.TB, d *streamtest.Driver, partition int32) []string
 
-// with is both.
+// with adds the views of others.
 func (v views) with(others ...views) views {
 	for _, o := range others {
 		for name, show := range o {
