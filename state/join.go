@@ -66,6 +66,9 @@ func (s JoinSpec[K, L, R]) part(suffix string) settings {
 	return s.settings
 }
 
+// DurableName is the name under which the join's clocks go on: Name, unless the join was renamed.
+func (s JoinSpec[K, L, R]) DurableName() string { return s.durable() }
+
 // A SideKey is the key of a record on one side of a join.
 type SideKey[K any] struct {
 	Left bool

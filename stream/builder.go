@@ -14,8 +14,9 @@ import (
 
 // A Builder collects a program. Its handles never fail: everything that is wrong is returned by Build. It is for one goroutine.
 type Builder struct {
-	graph  *topology.Builder
-	finish []func()
+	graph   *topology.Builder
+	finish  []func()
+	keepers map[string]topology.NodeSpec // of the operators' stores, by name
 }
 
 // NewBuilder returns an empty builder.
@@ -86,10 +87,28 @@ func (b *Builder) Table[K, V any](t Topic[K, V], st state.KeyValueSpec[K, V], op
 	return out
 }
 
+// keep notes that an operator keeps its rows in the stores. A second one that did would take the first one's rows for its own.
+func (b *Builder) keep(s topology.NodeSpec, stores ...state.Spec) {
+	if b.keepers == nil {
+		b.keepers = map[string]topology.NodeSpec{}
+	}
+	for _, st := range stores {
+		name := st.Info().Name
+		if first, ok := b.keepers[name]; ok {
+			b.report(s, fmt.Errorf("store %q holds the rows of the %s at %s: give this operator a store of its own", name, first.Op, first.Pos))
+			continue
+		}
+		b.keepers[name] = s
+	}
+}
+
 // sameBuilder tells whether two handles belong to one builder, and reports it if they do not.
 func sameBuilder(b, other *Builder, s topology.NodeSpec) bool {
 	if b == other && b != nil {
 		return true
+	}
+	if b == nil {
+		b = other
 	}
 	if b != nil {
 		b.report(s, errors.New("a handle is empty or belongs to another builder: use those that this builder's methods returned"))

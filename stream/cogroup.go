@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/weirstream/weir/state"
@@ -48,7 +47,7 @@ func (g Grouped[K, V]) Cogroup[A any](add func(k K, v V, a A) A) Cogrouped[K, A]
 
 // With adds a grouped stream. One that is there already gets another function.
 func (c Cogrouped[K, A]) With[V any](g Grouped[K, V], add func(k K, v V, a A) A) Cogrouped[K, A] {
-	if c.b == nil || !sameBuilder(c.b, g.b, newSettings("cogroup").NodeSpec) {
+	if !sameBuilder(c.b, g.b, newSettings("cogroup").NodeSpec) {
 		return c
 	}
 	try := func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }
@@ -89,6 +88,7 @@ func (c Cogrouped[K, A]) Aggregate(init func() A, st state.KeyValueSpec[K, A], o
 		return Table[K, A]{}
 	}
 	o := gather("cogroup", opts, TableOption.tableOption)
+	c.b.keep(o.NodeSpec, st)
 	t := &tableNode[K, A]{spec: o.NodeSpec, store: &st}
 	t.port = cogroup(c, o.NodeSpec, st.Info(), t, func(m cogroupMember[K, A], spec topology.NodeSpec) topology.Port[K, topology.Change[A]] {
 		return m.attach(spec, t, init)
@@ -132,16 +132,7 @@ func (c Cogrouped[K, A]) Window(w TimeWindows) TimeWindowedCogroup[K, A] {
 	if c.b == nil {
 		return TimeWindowedCogroup[K, A]{}
 	}
-	out := TimeWindowedCogroup[K, A]{c: c}
-	err := errors.New("no windows: use Tumbling, Hopping, Sliding or Unlimited")
-	if w != nil {
-		out.windowing, err = w.windowing()
-	}
-	if err != nil {
-		c.b.report(newSettings("window").NodeSpec, err)
-		out.windowing, _ = Tumbling{Size: 1e6}.windowing()
-	}
-	return out
+	return TimeWindowedCogroup[K, A]{c, windowingOf(c.b, newSettings("window").NodeSpec, w)}
 }
 
 // Aggregate keeps one aggregate per key and window: what the streams' functions make of it and each of their records. It starts as init's.

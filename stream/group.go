@@ -89,6 +89,7 @@ func aggregate[K, V, A any](
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
+	g.b.keep(spec, st)
 	t := &tableNode[K, A]{spec: spec, store: &st}
 	t.port = attachAggregate(g, spec, t, init, add, t.outlet)
 	t.coalesce(o, st.Info().Name, st.Serdes)

@@ -220,6 +220,7 @@ func aggregateTable[K, V, A any](
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
+	g.b.keep(spec, st)
 	spec.Stores = append(spec.Stores, st)
 	t := &tableNode[K, A]{spec: spec, store: &st}
 	t.port = g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (

@@ -37,11 +37,13 @@ func (s Stream[K, V]) ToVersionedTable(st state.VersionedSpec[K, V], opts ...Opt
 	}
 	spec := node("to-versioned-table", opts)
 	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
+	s.b.graph.Copartition(spec.Op, spec.Pos, s.port)
 	return versions(s.b, s.port, spec, st)
 }
 
 // versions makes a table of a stream's records: each is a version of its row.
 func versions[K, V any](b *Builder, port topology.Port[K, V], spec topology.NodeSpec, st state.VersionedSpec[K, V]) VersionedTable[K, V] {
+	b.keep(spec, st)
 	spec.Stores = append(spec.Stores, st)
 	t := &tableNode[K, V]{spec: spec, versioned: true, stores: func() []state.Spec { return []state.Spec{st} }}
 	t.read = func(c *topology.NodeContext) (lookup[K, V], error) {
