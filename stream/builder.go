@@ -91,6 +91,9 @@ func sameBuilder(b, other *Builder, s topology.NodeSpec) bool {
 	if b == other && b != nil {
 		return true
 	}
+	if b == nil {
+		b = other
+	}
 	if b != nil {
 		b.report(s, errors.New("a handle is empty or belongs to another builder: use those that this builder's methods returned"))
 	}

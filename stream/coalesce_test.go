@@ -210,3 +210,33 @@ func TestBuild_RefusesJoinsOfATableThatCoalesces(t *testing.T) {
 	_, err := b.Build()
 	require.NoError(t, err)
 }
+
+func TestCoalesce_KeepsTheWindowWithoutEnd(t *testing.T) {
+	t.Parallel()
+	b := stream.NewBuilder()
+	b.Stream(lines("in")).GroupByKey().Window(stream.Unlimited{From: at(5)}).Count(windowStore("w"), stream.Coalesce()).
+		ToStream(stream.Windowed[string].String).To(numbers("out"))
+	d := start(t, b, streamtest.ManualCommit())
+	feed(t, d, "in", "k=a@10", "k=b@11")
+	d.Commit()
+	require.Equal(t, []string{"[k@5/9223372036854775807]=2@11"}, read(d, "out"))
+}
+
+func TestCoalesce_HoldsBackTheResultsOfAForeignJoin(t *testing.T) {
+	t.Parallel()
+	b := stream.NewBuilder()
+	left, right := b.Table(lines("left"), lineStore("left")), b.Table(lines("right"), lineStore("right"))
+	via := stream.NewForeignJoin("j", serde.String(), serde.String(), serde.String(), serde.String())
+	left.JoinForeign(right, ownValue, plus, via).Materialize(lineStore("result"), stream.Coalesce()).ToStream().To(lines("out"))
+	d := start(t, b, streamtest.ManualCommit())
+	feed(t, d, "left", "k=f@1")
+	feed(t, d, "right", "f=1@2")
+	for range 3 { // the way there and back
+		d.Commit()
+	}
+	feed(t, d, "right", "f=2@3", "f=3@4")
+	for range 3 {
+		d.Commit()
+	}
+	require.Equal(t, []string{"k=f+1@2", "k=f+3@4"}, read(d, "out"))
+}

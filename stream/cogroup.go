@@ -2,7 +2,6 @@ package stream
 
 import (
 	"context"
-	"errors"
 	"fmt"
 
 	"github.com/weirstream/weir/state"
@@ -49,7 +48,7 @@ func (g Grouped[K, V]) Cogroup[A any](add func(k K, v V, a A) A) Cogrouped[K, A]
 // With adds a grouped stream. One that is there already gets another function.
 func (c Cogrouped[K, A]) With[V any](g Grouped[K, V], add func(k K, v V, a A) A) Cogrouped[K, A] {
 	spec := node("cogroup", nil, add)
-	if c.b == nil || !sameBuilder(c.b, g.b, spec) {
+	if !sameBuilder(c.b, g.b, spec) {
 		return c
 	}
 	if spec.Err != nil {
@@ -141,16 +140,7 @@ func (c Cogrouped[K, A]) Window(w TimeWindows) TimeWindowedCogroup[K, A] {
 	if c.b == nil {
 		return TimeWindowedCogroup[K, A]{}
 	}
-	out := TimeWindowedCogroup[K, A]{c: c}
-	err := errors.New("no windows: use Tumbling, Hopping, Sliding or Unlimited")
-	if w != nil {
-		out.windowing, err = w.windowing()
-	}
-	if err != nil {
-		c.b.report(newSettings("window").NodeSpec, err)
-		out.windowing, _ = Tumbling{Size: 1e6}.windowing()
-	}
-	return out
+	return TimeWindowedCogroup[K, A]{c, windowingOf(c.b, newSettings("window").NodeSpec, w)}
 }
 
 // Aggregate keeps one aggregate per key and window: what the streams' functions make of it and each of their records. It starts as init's.

@@ -158,8 +158,8 @@ func resolve[K, V, KF, VF, VR any](
 			return nil, err
 		}
 		p := &resolver[K, V, KF, VF, VR]{
-			nc: c, serdes: s, get: get, fk: fk, f: f, keepsLeft: keepsLeft, isNil: topology.NilCheck[VR](), old: t.old,
-			stale: c.Drops("stale"), next: next,
+			nc: c, serdes: s, get: get, fk: fk, f: f, keepsLeft: keepsLeft, isNil: topology.NilCheck[VR](), old: t.keepsOld(),
+			stale: c.Drops("stale"), next: t.outlet(c, next),
 		}
 		if t.store != nil {
 			p.store = t.store.Open(c)

@@ -56,7 +56,7 @@ func (s Stream[K, V]) LeftJoinGlobal[KG, VG, VR any](
 func joinGlobal[K, V, KG, VG, VR any](
 	s Stream[K, V], t GlobalTable[KG, VG], spec topology.NodeSpec, key func(K, V) KG, f func(context.Context, K, V, Opt[VG]) (VR, bool, error),
 ) Stream[K, VR] {
-	if !s.ok() || !sameBuilder(s.b, t.b, spec) {
+	if !sameBuilder(s.b, t.b, spec) {
 		return Stream[K, VR]{}
 	}
 	spec.Globals = append(spec.Globals, t.st)

@@ -100,11 +100,7 @@ type streamJoin[K, L, R, VR any] struct {
 func joinStreams[K, L, R, VR any](
 	s Stream[K, L], other Stream[K, R], w Between, spec topology.NodeSpec, j streamJoin[K, L, R, VR],
 ) Stream[K, VR] {
-	if !s.ok() && other.ok() {
-		s.b = other.b
-		other.b = nil
-	}
-	if !s.ok() || !sameBuilder(s.b, other.b, spec) {
+	if !sameBuilder(s.b, other.b, spec) {
 		return Stream[K, VR]{}
 	}
 	if spec.Name == "" {
@@ -123,12 +119,13 @@ func joinStreams[K, L, R, VR any](
 		s.b.report(spec, fmt.Errorf("the stores of join %q keep records for %v: the window and its grace take %v", j.stores.Name(), r, least))
 	}
 	spec.NullKeys = j.left || j.right
+	self := any(s.port) == any(other.port)
 	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
-	if any(s.port) == any(other.port) {
+	s.b.graph.Copartition(spec.Op, spec.Pos, s.port, other.port)
+	if self {
 		return Stream[K, VR]{b: s.b, port: j.attachSelf(s.port, spec), nulls: topology.NilCheck[VR]() != nil}
 	}
 	other.rekey.check(s.b, spec, reflect.TypeFor[K]())
-	s.b.graph.Copartition(spec.Op, spec.Pos, s.port, other.port)
 	return Stream[K, VR]{b: s.b, port: j.attach(s.port, other.port, spec), nulls: topology.NilCheck[VR]() != nil}
 }
 

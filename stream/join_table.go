@@ -52,7 +52,7 @@ func (s Stream[K, V]) LeftJoinTable[VT, VR any](t Table[K, VT], f func(V, Opt[VT
 func joinTable[K, V, VT, VR any](
 	s Stream[K, V], t Table[K, VT], spec topology.NodeSpec, f func(context.Context, K, V, Opt[VT]) (VR, bool, error),
 ) Stream[K, VR] {
-	if !s.ok() || !sameBuilder(s.b, t.b, spec) {
+	if !sameBuilder(s.b, t.b, spec) {
 		return Stream[K, VR]{}
 	}
 	s.rekey.check(s.b, spec, reflect.TypeFor[K]())

@@ -90,7 +90,7 @@ func joinTables[K, V, VO, VR any](
 	l Table[K, V], r Table[K, VO], spec topology.NodeSpec, kind joinKind, f func(Opt[V], Opt[VO]) VR,
 ) Table[K, VR] {
 	b := l.b
-	if b == nil || !sameBuilder(b, r.b, spec) {
+	if !sameBuilder(b, r.b, spec) {
 		return Table[K, VR]{}
 	}
 	t := &tableNode[K, VR]{spec: spec, derived: true}

@@ -58,12 +58,12 @@ func (s Stream[K, V]) LeftJoinVersioned[VT, VR any](t VersionedTable[K, VT], f f
 }
 
 func joinVersioned[K, V, VT, VR any](s Stream[K, V], t VersionedTable[K, VT], o settings, f func(V, Opt[VT]) (VR, bool)) Stream[K, VR] {
-	if !s.ok() || !sameBuilder(s.b, t.b, o.NodeSpec) {
+	spec := o.NodeSpec
+	if !sameBuilder(s.b, t.b, spec) {
 		return Stream[K, VR]{}
 	}
-	spec := o.NodeSpec
 	if t.t.history == nil {
-		s.b.report(spec, errors.New("the table has no versions: use VersionedTable or ToVersionedTable, and their methods"))
+		s.b.report(spec, errors.New("the table has no versions: use one that VersionedTable or ToVersionedTable returned, or derived of it"))
 		return Stream[K, VR]{}
 	}
 	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
@@ -98,7 +98,7 @@ func joinVersioned[K, V, VT, VR any](s Stream[K, V], t VersionedTable[K, VT], o 
 // joinBuffer returns the buffer that the options name, for whole records, and false if there is no wait.
 func joinBuffer[K, V any](s Stream[K, V], history time.Duration, o *settings) (buffer state.JoinBufferSpec[K, held[V]], ok bool) {
 	spec := typed[state.JoinBufferSpec[K, V]](s.b, o, "Grace", o.grace.buffer)
-	_, same := o.grace.buffer.(state.JoinBufferSpec[K, V])
+	_, fits := o.grace.buffer.(state.JoinBufferSpec[K, V])
 	key, value := spec.Serdes()
 	switch d := o.grace.d; {
 	case d < 0 || d > 0 && d < time.Millisecond:
@@ -108,7 +108,7 @@ func joinBuffer[K, V any](s Stream[K, V], history time.Duration, o *settings) (b
 		s.b.report(o.NodeSpec, fmt.Errorf("a grace of %v is longer than the table's history of %v: rows would be forgotten before they are "+
 			"looked up; give the store of the table a longer history", d, history))
 		return buffer, false
-	case d == 0 || !same: // one of other types is reported
+	case d == 0 || !fits: // one of other types is reported
 		return buffer, false
 	case key == nil || value == nil:
 		s.b.report(o.NodeSpec, fmt.Errorf("store %q has no serde for its key or its value", spec.Info().Name))

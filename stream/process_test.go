@@ -305,3 +305,27 @@ func TestTimers_FailTheTask(t *testing.T) {
 		})
 	}
 }
+
+func TestProcess_KeepsTheHeadersThatItAppendsFromItsSiblings(t *testing.T) {
+	t.Parallel()
+	b := stream.NewBuilder()
+	add := func(names ...string) func(n *lineNode) (lineFunc, error) {
+		return func(n *lineNode) (lineFunc, error) {
+			return func(_ context.Context, r lineRecord) error {
+				for _, name := range names {
+					r.Headers = append(r.Headers, stream.Header{Key: name})
+				}
+				return n.Forward(r)
+			}, nil
+		}
+	}
+	s := b.Stream(lines("in")).Process(add("a", "b", "c")) // with room for a fourth
+	s.Process(add("left")).To(lines("left"))
+	s.Process(add("right")).To(lines("right"))
+	d := start(t, b)
+	feed(t, d, "in", "k=a@1")
+	for _, topic := range []string{"left", "right"} {
+		headers := d.ReadRaw(topic)[0].Headers
+		require.Equal(t, topic, headers[len(headers)-1].Key)
+	}
+}

@@ -145,7 +145,7 @@ func sessionTable[K, A any](
 	t.port = attach(spec, t, st)
 	if emit == OnUpdate { // else each session is sent once anyway
 		key, value := st.Serdes()
-		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) { return serde.SessionWindowed(key), value })
+		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) { return bothEnds(key), value })
 	}
 	return WindowedTable[K, A]{b: b, t: t}
 }

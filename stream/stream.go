@@ -98,10 +98,13 @@ func sink[K, V any](b *Builder, port topology.Port[K, V], t Topic[K, V], choose 
 //
 // Key, Time: kept. State: none. Errors: none. Nulls: passed on.
 func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
+	spec := pure(node("merge", nil))
 	if !s.ok() {
+		for _, o := range others {
+			sameBuilder(s.b, o.b, spec)
+		}
 		return s
 	}
-	spec := pure(node("merge", nil))
 	ports := []topology.Port[K, V]{s.port}
 	for _, o := range others {
 		if !sameBuilder(s.b, o.b, spec) {

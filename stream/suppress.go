@@ -91,13 +91,8 @@ func (t WindowedTable[K, V]) Suppress(st state.BufferSpec[K, V], until Until, op
 		return t
 	}
 	key, value := st.Serdes()
-	windowed := serde.Serde[Windowed[K]](nil)
-	if key != nil {
-		// Both ends are part of the key, whatever the windows are.
-		windowed = serde.SessionWindowed(key)
-	}
 	s := suppression[Windowed[K], V]{
-		parent: t.t, value: value, store: st.Rows(windowed, suppressRows[V]{}, suppressRow[V].size),
+		parent: t.t, value: value, store: st.Rows(bothEnds(key), suppressRows[V]{}, suppressRow[V].size),
 		end: func(k Windowed[K]) time.Time { return k.End },
 	}
 	return WindowedTable[K, V]{t.b, s.attach(t.b, until, node("suppress", opts))}
@@ -126,9 +121,6 @@ func (s *suppression[K, V]) settle(until Until) (err error) {
 	if records < 0 || size < 0 {
 		return fmt.Errorf("buffer %q has a negative bound", s.store.Info().Name)
 	}
-	if s.parent.versioned {
-		return errors.New("the table is versioned: its updates may be of the past, and cannot be held back")
-	}
 	if limit, ok := until.(UntilTimeLimit); ok {
 		s.waitMs = limit.Limit.Milliseconds()
 		return nil
@@ -145,6 +137,9 @@ func (s *suppression[K, V]) settle(until Until) (err error) {
 	return nil
 }
 
+var errPastHeld = errors.New("the table is versioned: its updates may be of the past, and cannot be held back; keep it in a store without " +
+	"versions with Materialize")
+
 func (s *suppression[K, V]) attach(b *Builder, until Until, spec topology.NodeSpec) *tableNode[K, V] {
 	if spec.Name == "" {
 		spec.Name = s.store.Info().Name
@@ -152,9 +147,14 @@ func (s *suppression[K, V]) attach(b *Builder, until Until, spec topology.NodeSp
 	if err := s.settle(until); err != nil {
 		b.report(spec, err)
 	}
+	b.later(func() {
+		if s.parent.isVersioned() {
+			b.report(spec, errPastHeld)
+		}
+	})
 	s.parent.sendOld() // for those who look rows up
 	spec.Owns = append(spec.Owns, s.store)
-	t := &tableNode[K, V]{spec: spec, closes: s.parent.closes}
+	t := &tableNode[K, V]{spec: spec, closes: s.parent.closes, follows: s.parent.isAhead}
 	t.stores = func() []state.Spec { return append([]state.Spec{s.store}, s.parent.readStores()...) }
 	t.read = s.read
 	t.port = s.parent.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[V]]) (

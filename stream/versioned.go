@@ -37,6 +37,7 @@ func (s Stream[K, V]) ToVersionedTable(st state.VersionedSpec[K, V], opts ...Opt
 	}
 	spec := node("to-versioned-table", opts)
 	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
+	s.b.graph.Copartition(spec.Op, spec.Pos, s.port)
 	return versions(s.b, s.port, spec, st)
 }
 

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"reflect"
 	"time"
 
 	"github.com/weirstream/weir/serde"
@@ -39,19 +40,26 @@ func (g Grouped[K, V]) Window(w TimeWindows, emit ...Emit) TimeWindowed[K, V] {
 		return TimeWindowed[K, V]{}
 	}
 	out := TimeWindowed[K, V]{g: g, spec: newSettings("window").NodeSpec}
-	err := errors.New("no windows: use Tumbling, Hopping, Sliding or Unlimited")
-	if w != nil {
-		out.windowing, err = w.windowing()
-	}
-	if err != nil {
-		g.b.report(out.spec, err)
-		out.windowing, _ = Tumbling{Size: time.Millisecond}.windowing()
-	}
+	out.windowing = windowingOf(g.b, out.spec, w)
+	var err error
 	if out.emit, err = oneEmit(emit); err == nil && out.unlimited() && out.emit != OnUpdate {
 		err = errors.New("an unlimited window never closes: use OnUpdate")
 	}
 	if err != nil {
 		g.b.report(out.spec, err)
+	}
+	return out
+}
+
+// windowingOf reports what is wrong with the windows of a call.
+func windowingOf(b *Builder, spec topology.NodeSpec, w TimeWindows) windowing {
+	out, err := windowing{}, errors.New("no windows: use Tumbling, Hopping, Sliding or Unlimited")
+	if v := reflect.ValueOf(w); v.IsValid() && (v.Kind() != reflect.Pointer || !v.IsNil()) {
+		out, err = w.windowing()
+	}
+	if err != nil {
+		b.report(spec, err)
+		out, _ = Tumbling{Size: time.Millisecond}.windowing()
 	}
 	return out
 }
@@ -145,9 +153,7 @@ func windowTable[K, A any](
 	t.port = attach(spec, t, st)
 	if emit == OnUpdate { // else each window is sent once anyway
 		key, value := st.Serdes()
-		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) {
-			return serde.TimeWindowed(key, time.Duration(w.sizeMs)*time.Millisecond), value
-		})
+		t.coalesce(o, st.Info().Name, func() (serde.Serde[Windowed[K]], serde.Serde[A]) { return bothEnds(key), value })
 	}
 	return WindowedTable[K, A]{b: b, t: t}
 }
@@ -169,6 +175,14 @@ func attachWindow[K, V, A any](
 		}
 		return p, nil
 	})
+}
+
+// bothEnds is the serde of a windowed key for stores beside that of the windows: both ends are part of it, whatever the windows are. Nil without key.
+func bothEnds[K any](key serde.Serde[K]) serde.Serde[Windowed[K]] {
+	if key == nil {
+		return nil
+	}
+	return serde.SessionWindowed(key)
 }
 
 // windowedNode is the table of a windowed aggregation: read looks a window up in stores.

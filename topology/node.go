@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/state"
@@ -128,7 +129,9 @@ type process[K, V any] struct {
 
 func (p *process[K, V]) Process(r *Record[K, V]) error {
 	p.nc.Enter()
-	if err := p.f(p.nc.ctx, *r); err != nil && !p.nc.Skipped(err) {
+	own := *r
+	own.Headers = slices.Clip(own.Headers) // a header that the function appends is not to be in what others made of the record
+	if err := p.f(p.nc.ctx, own); err != nil && !p.nc.Skipped(err) {
 		return p.nc.Fail(err)
 	}
 	return nil
