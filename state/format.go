@@ -44,6 +44,7 @@ type FormatError struct {
 	Got  string // the line found there, shortened if it is long, or words about what there is instead
 }
 
+// Error names the directory, what is there and what was expected.
 func (e *FormatError) Error() string {
 	return fmt.Sprintf("state directory %q has the format %q, want %q: use another state directory, "+
 		"or remove this one: its state is rebuilt from the changelogs", e.Dir, e.Got, e.Want)

@@ -1,6 +1,6 @@
 package state
 
-// A renamed store has two names: Name, by which code, descriptions and queries know it, and its durable name, under which its changelog, its rows
+// A renamed store has two names: Name, by which code, descriptions and tests know it, and its durable name, under which its changelog, its rows
 // on disk, its checkpoint and its clocks go on. Topics cannot be renamed, and need not be.
 
 // durable is the name of everything that outlives the program.
@@ -22,7 +22,7 @@ func (i Info) DurableName() string {
 // DurableName is the name by which the names of the join's stores and clocks begin: Name, unless the join was renamed.
 func (s JoinSpec[K, L, R]) DurableName() string { return s.durable() }
 
-// RenamedFrom gives the store its name in code, descriptions and queries only: its changelog and its rows on disk are those of the store that was called
+// RenamedFrom gives the store its name in code, descriptions and tests only: its changelog and its rows on disk are those of the store that was called
 // old before, and go on under that name. A store that is renamed once more keeps naming the first. old must not be in use by another store.
 func (s KeyValueSpec[K, V]) RenamedFrom(old string) KeyValueSpec[K, V] {
 	s.renamedFrom = old

@@ -33,7 +33,8 @@ const (
 	KindBuffer Kind = "buffer"
 )
 
-// A Spec is the descriptor of a store, of any kind and type. KeyValue, Window, Versioned, LRU and JoinBuffer make them.
+// A Spec is the descriptor of a store, of any kind and type. KeyValue, Window, Session, Versioned,
+// LRU, Buffer and JoinBuffer make them.
 type Spec interface {
 	// Info tells all that is known of the store without its types.
 	Info() Info

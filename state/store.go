@@ -2,7 +2,7 @@ package state
 
 import "time"
 
-// A Store is one task's instance of a store, as the task sees it. Users see the typed KeyValueStore and WindowStore.
+// A Store is one task's instance of a store, as the task sees it. Users see the typed ones: KeyValueStore, WindowStore and so on.
 type Store interface {
 	// Info describes the store.
 	Info() Info

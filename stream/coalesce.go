@@ -8,7 +8,7 @@ import (
 )
 
 // Coalesce sends a table's updates with the next commit instead of as they happen, and one per key at most: what the row was before them, and
-// what it has become. A row that came and went in between is not mentioned. Queries and joins of streams that read the table see each update at once;
+// what it has become. A row that came and went in between is not mentioned. Joins of streams, which read the table, see each update at once;
 // joins of tables refuse it.
 //
 // The updates of a commit come in the order of the encoded keys, with the time of the row's last update and without headers. Operators that are further down

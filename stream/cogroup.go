@@ -41,11 +41,14 @@ type sessionRows[K, A any] struct {
 }
 
 // Cogroup begins an aggregate of several grouped streams: add makes the next aggregate of one and a record of this stream.
+//
+// Key: kept; all streams must be partitioned alike by it. Time, State: those of the aggregation that follows. Errors: a panic of add meets the policy.
+// Nulls: the aggregation decides.
 func (g Grouped[K, V]) Cogroup[A any](add func(k K, v V, a A) A) Cogrouped[K, A] {
 	return Cogrouped[K, A]{b: g.b}.With(g, add)
 }
 
-// With adds a grouped stream. One that is there already gets another function.
+// With adds a grouped stream. One that is there already gets another function. Key, Time, State, Errors, Nulls: as Cogroup.
 func (c Cogrouped[K, A]) With[V any](g Grouped[K, V], add func(k K, v V, a A) A) Cogrouped[K, A] {
 	spec := node("cogroup", nil, add)
 	if !sameBuilder(c.b, g.b, spec) {
@@ -135,7 +138,7 @@ type TimeWindowedCogroup[K, A any] struct {
 }
 
 // Window puts the records of all streams into windows: see Grouped.Window. The windows are the streams' together: one that is ahead
-// closes them for the others too. Results are sent as they change.
+// closes them for the others too. Results are sent as they change. Key, Time, State, Errors, Nulls: as Grouped.Window.
 func (c Cogrouped[K, A]) Window(w TimeWindows) TimeWindowedCogroup[K, A] {
 	if c.b == nil {
 		return TimeWindowedCogroup[K, A]{}
@@ -165,7 +168,8 @@ type SessionWindowedCogroup[K, A any] struct {
 	sessions
 }
 
-// SessionWindow puts the records of all streams into sessions: see Grouped.SessionWindow, and Window.
+// SessionWindow puts the records of all streams into sessions: see Grouped.SessionWindow, and Window. Key, Time, State, Errors, Nulls: as
+// Grouped.SessionWindow.
 func (c Cogrouped[K, A]) SessionWindow(w Session) SessionWindowedCogroup[K, A] {
 	if c.b == nil {
 		return SessionWindowedCogroup[K, A]{}

@@ -16,7 +16,9 @@ type Grouped[K, V any] struct {
 	nulls bool
 }
 
-// GroupByKey groups the stream by its key, which it must be partitioned by.
+// GroupByKey groups the stream by its key, for the aggregations of Grouped.
+//
+// Key: kept; the stream must be partitioned by it. Time: kept. State: none. Errors: none. Nulls: passed on; the aggregation decides.
 func (s Stream[K, V]) GroupByKey() Grouped[K, V] {
 	if !s.ok() {
 		return Grouped[K, V]{}

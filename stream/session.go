@@ -42,6 +42,9 @@ type sessions struct{ gapMs, graceMs int64 }
 // has passed its end by more than gap and grace; later ones are dropped, counted as late.
 //
 // When a session grows or merges, its result moves: the tables that come of it delete the rows of the sessions before, and have one for the new one.
+//
+// Key, Time: the aggregation's. State: the session store that it is given; emit says when results are sent, OnUpdate if nothing. Errors: none.
+// Nulls: the aggregation decides.
 func (g Grouped[K, V]) SessionWindow(w Session, emit ...Emit) SessionWindowed[K, V] {
 	if g.b == nil {
 		return SessionWindowed[K, V]{}

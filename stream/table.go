@@ -174,8 +174,10 @@ func toStream[K, V, K2 any](port topology.Port[K, topology.Change[V]], spec topo
 	})
 }
 
-// Materialize keeps the rows of a table without a store in one: those made by Filter, MapValues, ProcessValues and joins. It is for queries, and for
-// operators that read the table, which do not run the functions again then. Tables that have a store already are an error.
+// Materialize keeps the rows of a table without a store in one: those made by Filter, MapValues, ProcessValues and joins. It is for
+// operators that read the table, which do not run the functions again then, and for tests. Tables that have a store already are an error.
+//
+// Key, Time: kept. State: st. Errors: a value that cannot be encoded meets the policy of the operator that makes the rows. Nulls: a delete deletes the row.
 func (t Table[K, V]) Materialize(st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
 	if t.b == nil {
 		return t

@@ -35,6 +35,9 @@ type TimeWindowed[K, V any] struct {
 
 // Window puts the records of each key into windows by their event time. A window takes records until stream time, as this operator sees it, has passed
 // its end by the grace; later ones are dropped from it, counted as late.
+//
+// Key, Time: the aggregation's. State: the window store that it is given; emit says when results are sent, OnUpdate if nothing. Errors: none.
+// Nulls: the aggregation decides.
 func (g Grouped[K, V]) Window(w TimeWindows, emit ...Emit) TimeWindowed[K, V] {
 	if g.b == nil {
 		return TimeWindowed[K, V]{}

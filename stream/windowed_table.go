@@ -71,6 +71,8 @@ func (t WindowedTable[K, V]) ToStream[K2 any](key func(Windowed[K]) K2, opts ...
 // Its rows are in the partition of the plain key, and so are those of a topic that To writes with a windowed serde. Another table keyed by windows can
 // be joined if it is partitioned that way too. ToStream keeps that partitioning: a group by the windowed key is whole, and a sink with a serde that is
 // not one of windowed keys moves records by the bytes of the whole key.
+//
+// Key, Time, Nulls: as they are. State: none; what reads the table reads the aggregation's store. Errors: none.
 func WindowedAsTable[K, V any](t WindowedTable[K, V]) Table[Windowed[K], V] {
 	return Table[Windowed[K], V]{b: t.b, t: t.t}
 }

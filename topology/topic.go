@@ -9,7 +9,7 @@ import (
 )
 
 // A Topic is a topic of the cluster that the application reads or writes: a name and the serdes of its records. Declare each once,
-// as a package variable, and use that value in the topology, in tests and in queries.
+// as a package variable, and use that value in the topology and in tests.
 type Topic[K, V any] struct {
 	name  string
 	key   serde.Serde[K]
