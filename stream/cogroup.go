@@ -90,7 +90,11 @@ func straight[K, A any](_ *topology.NodeContext, next topology.Processor[K, topo
 // Key: kept; all streams must be partitioned alike by it. Time: the largest of the records added. State: st. Errors: a panic meets the policy. Nulls:
 // records without a key or a value are dropped, counted; a nil pointer that a function returns deletes the row, and the next record starts from
 // init again.
-func (c Cogrouped[K, A]) Aggregate(init func() A, st state.KeyValueSpec[K, A], opts ...TableOption) Table[K, A] {
+func (c Cogrouped[K, A]) Aggregate[S state.KeyValueSpec[K, A]](init func() A, st S, opts ...TableOption) Table[K, A] {
+	return aggregateCogroup(c, init, state.KeyValueSpec[K, A](st), opts)
+}
+
+func aggregateCogroup[K, A any](c Cogrouped[K, A], init func() A, st state.KeyValueSpec[K, A], opts []TableOption) Table[K, A] {
 	if c.b == nil {
 		return Table[K, A]{}
 	}
@@ -149,7 +153,11 @@ func (c Cogrouped[K, A]) Window(w TimeWindows) TimeWindowedCogroup[K, A] {
 // Aggregate keeps one aggregate per key and window: what the streams' functions make of it and each of their records. It starts as init's.
 //
 // Key: in its window. Time: the largest of the records added. State: st. Errors: a panic meets the policy. Nulls: as TimeWindowed.Aggregate.
-func (w TimeWindowedCogroup[K, A]) Aggregate(init func() A, st state.WindowSpec[K, A], opts ...TableOption) WindowedTable[K, A] {
+func (w TimeWindowedCogroup[K, A]) Aggregate[S state.WindowSpec[K, A]](init func() A, st S, opts ...TableOption) WindowedTable[K, A] {
+	return aggregateWindowedCogroup(w, init, state.WindowSpec[K, A](st), opts)
+}
+
+func aggregateWindowedCogroup[K, A any](w TimeWindowedCogroup[K, A], init func() A, st state.WindowSpec[K, A], opts []TableOption) WindowedTable[K, A] {
 	if w.c.b == nil {
 		return WindowedTable[K, A]{}
 	}
@@ -181,9 +189,11 @@ func (c Cogrouped[K, A]) SessionWindow(w Session) SessionWindowedCogroup[K, A] {
 // record joins are merged into that first.
 //
 // Key: in its session. Time: the session's end. State: st. Errors: a panic meets the policy. Nulls: as SessionWindowed.Aggregate.
-func (w SessionWindowedCogroup[K, A]) Aggregate(
-	init func() A, merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...TableOption,
-) WindowedTable[K, A] {
+func (w SessionWindowedCogroup[K, A]) Aggregate[S state.SessionSpec[K, A]](init func() A, merge func(k K, a, b A) A, st S, opts ...TableOption) WindowedTable[K, A] {
+	return aggregateSessionCogroup(w, init, merge, state.SessionSpec[K, A](st), opts)
+}
+
+func aggregateSessionCogroup[K, A any](w SessionWindowedCogroup[K, A], init func() A, merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts []TableOption) WindowedTable[K, A] {
 	if w.c.b == nil {
 		return WindowedTable[K, A]{}
 	}

@@ -44,8 +44,8 @@ func (s Stream[K, V]) GroupBy[K2 any](f func(K, V) K2, via Repartition[K2, V], o
 // Count keeps the number of records per key.
 //
 // Key: kept. Time: the largest of the records counted. State: st. Errors: none. Nulls: records without a key or a value are dropped, counted.
-func (g Grouped[K, V]) Count(st state.KeyValueSpec[K, int64], opts ...TableOption) Table[K, int64] {
-	return aggregate(g, gather("count", opts, TableOption.tableOption), zero, count[K, V], st)
+func (g Grouped[K, V]) Count[S state.KeyValueSpec[K, int64]](st S, opts ...TableOption) Table[K, int64] {
+	return aggregate(g, gather("count", opts, TableOption.tableOption), zero, count[K, V], state.KeyValueSpec[K, int64](st))
 }
 
 func zero() int64 { return 0 }
@@ -56,8 +56,8 @@ func count[K, V any](_ context.Context, _ K, _ V, n int64) (int64, error) { retu
 //
 // Key: kept. Time: the largest of the records reduced. State: st. Errors: a panic of f meets the policy. Nulls: records without a key or a value
 // are dropped, counted; a nil pointer that f returns deletes the row.
-func (g Grouped[K, V]) Reduce(f func(aggregate, value V) V, st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
-	return aggregate(g, gather("reduce", opts, TableOption.tableOption, f), nil, func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
+func (g Grouped[K, V]) Reduce[S state.KeyValueSpec[K, V]](f func(aggregate, value V) V, st S, opts ...TableOption) Table[K, V] {
+	return aggregate(g, gather("reduce", opts, TableOption.tableOption, f), nil, func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, state.KeyValueSpec[K, V](st))
 }
 
 // Aggregate keeps one aggregate per key: what add makes of it and each record. It starts as init's.

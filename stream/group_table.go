@@ -171,9 +171,9 @@ func (p *regroup[K, V, K2, V2]) same(a, b K2) (bool, error) {
 // Count keeps the number of rows per group. That of a group which all rows have left is 0.
 //
 // Key: the group's. Time: the largest of the updates counted. State: st. Errors: none. Nulls: what comes without a key or a value is dropped, counted.
-func (g GroupedTable[K, V]) Count(st state.KeyValueSpec[K, int64], opts ...TableOption) Table[K, int64] {
+func (g GroupedTable[K, V]) Count[S state.KeyValueSpec[K, int64]](st S, opts ...TableOption) Table[K, int64] {
 	return aggregateTable(g, gather("table-count", opts, TableOption.tableOption), zero, count[K, V],
-		func(_ context.Context, _ K, _ V, n int64) (int64, error) { return n - 1, nil }, st)
+		func(_ context.Context, _ K, _ V, n int64) (int64, error) { return n - 1, nil }, state.KeyValueSpec[K, int64](st))
 }
 
 // Reduce keeps one value per group: the first as it is, then what add makes of it and each value that enters, and subtract of it and each that leaves. A
@@ -181,10 +181,10 @@ func (g GroupedTable[K, V]) Count(st state.KeyValueSpec[K, int64], opts ...Table
 //
 // Key: the group's. Time: the largest of the updates reduced. State: st. Errors: a panic of a function meets the policy. Nulls: what comes without a key
 // or a value is dropped, counted; a nil pointer that a function returns deletes the row. What leaves a group without a row changes nothing.
-func (g GroupedTable[K, V]) Reduce(add, subtract func(aggregate, value V) V, st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
+func (g GroupedTable[K, V]) Reduce[S state.KeyValueSpec[K, V]](add, subtract func(aggregate, value V) V, st S, opts ...TableOption) Table[K, V] {
 	return aggregateTable(g, gather("table-reduce", opts, TableOption.tableOption, add, subtract), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return add(a, v), nil },
-		func(_ context.Context, _ K, v, a V) (V, error) { return subtract(a, v), nil }, st)
+		func(_ context.Context, _ K, v, a V) (V, error) { return subtract(a, v), nil }, state.KeyValueSpec[K, V](st))
 }
 
 // Aggregate keeps one aggregate per group: it starts as init's; add makes the next one of it and each value that enters, subtract of it and each that leaves.

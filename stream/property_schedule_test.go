@@ -70,7 +70,7 @@ func keyRows[V any](st state.KeyValueSpec[string, V]) rowsOf {
 		})
 }
 
-func windowRows[V any](st state.WindowSpec[string, V]) rowsOf {
+func windowDump[V any](st state.WindowSpec[string, V]) rowsOf {
 	return listed(func(d *streamtest.Driver) iter.Seq2[state.Entry[stream.Windowed[string], V], error] {
 		return streamtest.Window(d, st, 0).All()
 	}, func(e state.Entry[stream.Windowed[string], V]) string {
@@ -94,14 +94,14 @@ func waitingIn(st state.Spec) rowsOf {
 func windowed(p plot, w stream.TimeWindows, emit stream.Emit) []rowsOf {
 	st := windowStore(p.name)
 	p.windows(p.left.GroupByKey().Window(w, emit).Count(st))
-	return []rowsOf{windowRows(st)}
+	return []rowsOf{windowDump(st)}
 }
 
 func joinedIn(p plot, join func(w stream.Between, st state.JoinSpec[string, string, string]) lineStream) []rowsOf {
 	w := stream.Between{Before: in(10), After: in(20), Grace: in(10)}
 	st := p.joinStores()
 	p.to(join(w, st))
-	return []rowsOf{windowRows(st.Retention(w.Before + w.After + w.Grace).Left())}
+	return []rowsOf{windowDump(st.Retention(w.Before + w.After + w.Grace).Left())}
 }
 
 func patches() []patch {
@@ -141,7 +141,7 @@ func patches() []patch {
 		}},
 		{name: "suppress-final", sow: func(p plot) []rowsOf {
 			p.windows(p.left.GroupByKey().Window(hopping).Count(windowStore(p.name)).Suppress(p.buffer(), stream.UntilWindowCloses{}))
-			return []rowsOf{windowRows(windowStore(p.name)), waitingIn(p.buffer())}
+			return []rowsOf{windowDump(windowStore(p.name)), waitingIn(p.buffer())}
 		}},
 		{name: "suppress-limit", sow: func(p plot) []rowsOf {
 			p.to(p.left.GroupByKey().Count(numberStore(p.name)).Suppress(p.buffer().MaxRecords(2), stream.UntilTimeLimit{Limit: in(15)}).

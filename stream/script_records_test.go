@@ -23,8 +23,8 @@ func short(_, v string) bool { return len(v) < 3 }
 // seen is a value as a function sees it.
 func seen(v *string) *string { return new("saw " + orNil(v)) }
 
-// parts are the parts of a value between commas.
-func parts(v string) []string { return strings.Split(v, ",") }
+// shreds are the shreds of a value between commas.
+func shreds(v string) []string { return strings.Split(v, ",") }
 
 var recordPrograms = map[string]scriptProgram{
 	"filter":     linesBetween(func(s lineStream) lineStream { return s.Filter(short) }),
@@ -91,7 +91,7 @@ var recordPrograms = map[string]scriptProgram{
 	"flat-map": linesBetween(func(s lineStream) lineStream {
 		return s.FlatMap(func(k, v string) iter.Seq2[string, string] {
 			return func(yield func(string, string) bool) {
-				for _, part := range parts(v) {
+				for _, part := range shreds(v) {
 					if part != "" && !yield(part, k) {
 						return
 					}
@@ -104,7 +104,7 @@ var recordPrograms = map[string]scriptProgram{
 			if v == "-" {
 				return nil
 			}
-			return parts(v)
+			return shreds(v)
 		})
 	}),
 	"flat-map-values-nullable": func(b *stream.Builder) views {

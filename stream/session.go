@@ -71,17 +71,17 @@ func (w Session) sessions(b *Builder, spec topology.NodeSpec) sessions {
 //
 // Key: in its session. Time: the session's end. State: st. Errors: none. Nulls: records without a key are dropped, counted, and so are
 // tombstones unless the type is nullable. A session that became part of another is deleted.
-func (w SessionWindowed[K, V]) Count(st state.SessionSpec[K, int64], opts ...TableOption) WindowedTable[K, int64] {
-	return sessionAggregate(w, gather("session-count", opts, TableOption.tableOption), zero, count[K, V], func(_ K, a, b int64) int64 { return a + b }, st)
+func (w SessionWindowed[K, V]) Count[S state.SessionSpec[K, int64]](st S, opts ...TableOption) WindowedTable[K, int64] {
+	return sessionAggregate(w, gather("session-count", opts, TableOption.tableOption), zero, count[K, V], func(_ K, a, b int64) int64 { return a + b }, state.SessionSpec[K, int64](st))
 }
 
 // Reduce keeps one value per key and session: the first as it is, then what f makes of it and each that follows. Sessions that merge are reduced with f, in
 // the order of their ends, before the record that merged them.
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
-func (w SessionWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.SessionSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
+func (w SessionWindowed[K, V]) Reduce[S state.SessionSpec[K, V]](f func(aggregate, value V) V, st S, opts ...TableOption) WindowedTable[K, V] {
 	return sessionAggregate(w, gather("session-reduce", opts, TableOption.tableOption, f), nil,
-		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, func(_ K, a, b V) V { return f(a, b) }, st)
+		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, func(_ K, a, b V) V { return f(a, b) }, state.SessionSpec[K, V](st))
 }
 
 // Aggregate keeps one aggregate per key and session: what add makes of it and each record. It starts as init's. Sessions that a record joins are

@@ -123,7 +123,11 @@ func (s Stream[K, V]) Merge(others ...Stream[K, V]) Stream[K, V] {
 //
 // Key: the stream must be partitioned by it. Time: that of the record. State: st. Errors: none. Nulls: a null value deletes the row; a record without
 // a key is dropped, counted.
-func (s Stream[K, V]) ToTable(st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
+func (s Stream[K, V]) ToTable[S state.KeyValueSpec[K, V]](st S, opts ...TableOption) Table[K, V] {
+	return toTable(s, state.KeyValueSpec[K, V](st), opts)
+}
+
+func toTable[K, V any](s Stream[K, V], st state.KeyValueSpec[K, V], opts []TableOption) Table[K, V] {
 	if !s.ok() {
 		return Table[K, V]{}
 	}

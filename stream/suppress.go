@@ -68,7 +68,11 @@ func (w WhenFull) check() error {
 // encoded values before the first update, before the latest one (where it is another) and of the latest one, and 20, the topic's name and the headers.
 // Errors: a value that cannot be encoded and FailWhenFull meet the policy; tables over versioned stores are refused. Nulls: a delete is sent like any
 // update.
-func (t Table[K, V]) Suppress(st state.BufferSpec[K, V], until UntilTimeLimit, opts ...Option) Table[K, V] {
+func (t Table[K, V]) Suppress[S state.BufferSpec[K, V]](st S, until UntilTimeLimit, opts ...Option) Table[K, V] {
+	return suppressTable(t, state.BufferSpec[K, V](st), until, opts)
+}
+
+func suppressTable[K, V any](t Table[K, V], st state.BufferSpec[K, V], until UntilTimeLimit, opts []Option) Table[K, V] {
 	if t.b == nil {
 		return t
 	}
@@ -86,7 +90,11 @@ func (t Table[K, V]) Suppress(st state.BufferSpec[K, V], until UntilTimeLimit, o
 // Key: kept. Time: that of the latest update, with its headers. State: st; see Table.Suppress for what a row counts. Errors: a value that cannot be encoded
 // and FailWhenFull meet the policy; UntilWindowCloses is refused where no windowed aggregation is upstream. Nulls: a window that was deleted is not
 // sent by UntilWindowCloses, and is sent as a delete by UntilTimeLimit.
-func (t WindowedTable[K, V]) Suppress(st state.BufferSpec[K, V], until Until, opts ...Option) WindowedTable[K, V] {
+func (t WindowedTable[K, V]) Suppress[S state.BufferSpec[K, V]](st S, until Until, opts ...Option) WindowedTable[K, V] {
+	return suppressWindowed(t, state.BufferSpec[K, V](st), until, opts)
+}
+
+func suppressWindowed[K, V any](t WindowedTable[K, V], st state.BufferSpec[K, V], until Until, opts []Option) WindowedTable[K, V] {
 	if t.b == nil {
 		return t
 	}

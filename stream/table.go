@@ -178,7 +178,11 @@ func toStream[K, V, K2 any](port topology.Port[K, topology.Change[V]], spec topo
 // operators that read the table, which do not run the functions again then, and for tests. Tables that have a store already are an error.
 //
 // Key, Time: kept. State: st. Errors: a value that cannot be encoded meets the policy of the operator that makes the rows. Nulls: a delete deletes the row.
-func (t Table[K, V]) Materialize(st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
+func (t Table[K, V]) Materialize[S state.KeyValueSpec[K, V]](st S, opts ...TableOption) Table[K, V] {
+	return materializeTable(t, state.KeyValueSpec[K, V](st), opts)
+}
+
+func materializeTable[K, V any](t Table[K, V], st state.KeyValueSpec[K, V], opts []TableOption) Table[K, V] {
 	if t.b == nil {
 		return t
 	}

@@ -31,7 +31,11 @@ func (b *Builder) VersionedTable[K, V any](t Topic[K, V], st state.VersionedSpec
 //
 // Key: the stream must be partitioned by it. Time: that of the record. State: st. Errors: none. Nulls: a null value ends the version that is valid at its
 // time; a record without a key is dropped, counted. A record that is older than the store's history is dropped, counted as late.
-func (s Stream[K, V]) ToVersionedTable(st state.VersionedSpec[K, V], opts ...Option) VersionedTable[K, V] {
+func (s Stream[K, V]) ToVersionedTable[S state.VersionedSpec[K, V]](st S, opts ...Option) VersionedTable[K, V] {
+	return toVersionedTable(s, state.VersionedSpec[K, V](st), opts)
+}
+
+func toVersionedTable[K, V any](s Stream[K, V], st state.VersionedSpec[K, V], opts []Option) VersionedTable[K, V] {
 	if !s.ok() {
 		return VersionedTable[K, V]{}
 	}

@@ -82,16 +82,16 @@ func oneEmit(emit []Emit) (Emit, error) {
 //
 // Key: in its window. Time: the largest of the records counted. State: st. Errors: none. Nulls: records without a key are dropped, counted, and so are
 // tombstones unless the type is nullable.
-func (w TimeWindowed[K, V]) Count(st state.WindowSpec[K, int64], opts ...TableOption) WindowedTable[K, int64] {
-	return windowAggregate(w, gather("window-count", opts, TableOption.tableOption), zero, count[K, V], st)
+func (w TimeWindowed[K, V]) Count[S state.WindowSpec[K, int64]](st S, opts ...TableOption) WindowedTable[K, int64] {
+	return windowAggregate(w, gather("window-count", opts, TableOption.tableOption), zero, count[K, V], state.WindowSpec[K, int64](st))
 }
 
 // Reduce keeps one value per key and window: the first as it is, then what f makes of it and each that follows.
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
-func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.WindowSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
+func (w TimeWindowed[K, V]) Reduce[S state.WindowSpec[K, V]](f func(aggregate, value V) V, st S, opts ...TableOption) WindowedTable[K, V] {
 	return windowAggregate(w, gather("window-reduce", opts, TableOption.tableOption, f), nil,
-		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
+		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, state.WindowSpec[K, V](st))
 }
 
 // Aggregate keeps one aggregate per key and window: what add makes of it and each record. It starts as init's.
