@@ -16,7 +16,7 @@ import (
 type Builder struct {
 	graph   *topology.Builder
 	finish  []func()
-	keepers map[string]topology.NodeSpec // of the operators' stores, by name
+	keepers map[string]keeper // of the operators' stores, by name
 }
 
 // NewBuilder returns an empty builder.
@@ -87,18 +87,26 @@ func (b *Builder) Table[K, V any](t Topic[K, V], st state.KeyValueSpec[K, V], op
 	return out
 }
 
+// A keeper is the operator that keeps its rows in a store.
+type keeper struct {
+	topology.NodeSpec
+	store state.Info
+}
+
 // keep notes that an operator keeps its rows in the stores. A second one that did would take the first one's rows for its own.
 func (b *Builder) keep(s topology.NodeSpec, stores ...state.Spec) {
 	if b.keepers == nil {
-		b.keepers = map[string]topology.NodeSpec{}
+		b.keepers = map[string]keeper{}
 	}
 	for _, st := range stores {
-		name := st.Info().Name
-		if first, ok := b.keepers[name]; ok {
-			b.report(s, fmt.Errorf("store %q holds the rows of the %s at %s: give this operator a store of its own", name, first.Op, first.Pos))
-			continue
+		i := st.Info()
+		switch first, ok := b.keepers[i.Name]; {
+		case !ok:
+			b.keepers[i.Name] = keeper{s, i}
+		case s.Name != "" && s.Name == first.Name || i != first.store: // is reported for that
+		default:
+			b.report(s, fmt.Errorf("store %q holds the rows of the %s at %s: give this operator a store of its own", i.Name, first.Op, first.Pos))
 		}
-		b.keepers[name] = s
 	}
 }
 
