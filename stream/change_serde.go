@@ -25,12 +25,8 @@ const (
 
 // Bind implements serde.Binder.
 func (s changeSerde[V]) Bind(topic string, role serde.Role) (serde.Serde[topology.Change[V]], error) {
-	b, ok := s.value.(serde.Binder[V])
-	if !ok {
-		return s, nil
-	}
-	v, err := b.Bind(topic, role)
-	return changeSerde[V]{v}, err
+	value, err := bindTo(s.value, topic, role)
+	return changeSerde[V]{value}, err
 }
 
 // Append implements serde.Serde.

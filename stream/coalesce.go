@@ -92,17 +92,3 @@ func (p *coalescer[K, V]) send() error {
 	}
 	return nil
 }
-
-// bindAs is a serde for a store beside another one, whose name a schema registry knows.
-type bindAs[T any] struct {
-	serde.Serde[T]
-	store string
-}
-
-// Bind implements serde.Binder.
-func (s bindAs[T]) Bind(_ string, role serde.Role) (serde.Serde[T], error) {
-	if b, ok := s.Serde.(serde.Binder[T]); ok {
-		return b.Bind(s.store, role)
-	}
-	return s.Serde, nil
-}

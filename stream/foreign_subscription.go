@@ -198,19 +198,6 @@ func behind(prefix []byte) []byte {
 	}
 }
 
-// bindTo is the serde for that topic.
-func bindTo[T any](s serde.Serde[T], topic string, role serde.Role) (serde.Serde[T], error) {
-	b, ok := s.(serde.Binder[T])
-	if !ok {
-		return s, nil
-	}
-	s, err := b.Bind(topic, role)
-	if err != nil {
-		return nil, fmt.Errorf("bind a serde of topic %q: %w", topic, err)
-	}
-	return s, nil
-}
-
 // foreignSerdes are the serdes that the nodes of a join use by themselves, bound to its topics: what two nodes compare has one form.
 type foreignSerdes[K, V, KF any] struct {
 	key        serde.Serde[K]

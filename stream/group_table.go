@@ -49,7 +49,7 @@ func groupTable[K, V, K2, V2 any](
 	changes := via.Carrying(values)
 	port := t.port.Attach(o.NodeSpec, func(c *topology.NodeContext, next topology.Processor[K2, topology.Change[V2]]) (
 		topology.Processor[K, topology.Change[V]], error) {
-		key, err := bound(changes.Topic().Key(), topology.RepartitionTopic(c.Host().Application(), via.Name()), serde.Key)
+		key, err := bindTo(changes.Topic().Key(), topology.RepartitionTopic(c.Host().Application(), via.Name()), serde.Key)
 		if err != nil {
 			return nil, err
 		}
@@ -70,19 +70,6 @@ func groupTable[K, V, K2, V2 any](
 		}
 	}
 	return GroupedTable[K2, V2]{b, port.Through(changes, spec)}
-}
-
-// bound is a serde for a topic.
-func bound[T any](s serde.Serde[T], topic string, role serde.Role) (serde.Serde[T], error) {
-	b, ok := s.(serde.Binder[T])
-	if !ok {
-		return s, nil
-	}
-	out, err := b.Bind(topic, role)
-	if err != nil {
-		return nil, fmt.Errorf("bind serde of topic %q: %w", topic, err)
-	}
-	return out, nil
 }
 
 // nullCheck tells whether a value stands for null: a nil pointer does, and what the serde takes for null.

@@ -69,7 +69,7 @@ func TestBuild_RefusesAnEmptyHandleOnEitherSide(t *testing.T) {
 		}, "no windows: use Tumbling"},
 		{"a buffer of no name", func(_ *stream.Builder, s, other lineStream) {
 			s.JoinVersioned(other.ToVersionedTable(textVersions("v")), plus, stream.Grace(in(1), state.JoinBufferSpec[string, string]{}))
-		}, `store name ""`},
+		}, `store ""`},
 	})
 }
 
@@ -81,36 +81,36 @@ func TestBuild_RefusesOneStoreForTwoOperators(t *testing.T) {
 		{"ToTable", func(_ *stream.Builder, s, other lineStream) {
 			s.ToTable(lineStore("x"))
 			other.ToTable(lineStore("x"))
-		}, `store "x" holds the rows of the to-table at handles_test.go:`},
+		}, `store "x" is kept by the to-table at handles_test.go:`},
 		{"Materialize", func(_ *stream.Builder, s, _ lineStream) {
 			for range 2 {
 				s.ToTable(lineStore("t")).MapValues(strings.ToUpper).Materialize(lineStore("x"))
 			}
-		}, `store "x" holds the rows of the materialize at`},
+		}, `store "x" is kept by the materialize at`},
 		{"Aggregate under two names", func(_ *stream.Builder, s, other lineStream) {
 			s.GroupByKey().Count(numberStore("x"), stream.Named("a"))
 			other.GroupByKey().Count(numberStore("x"), stream.Named("b"))
-		}, `store "x" holds the rows of the count at`},
+		}, `store "x" is kept by the count at`},
 		{"ToVersionedTable", func(_ *stream.Builder, s, other lineStream) {
 			s.ToVersionedTable(textVersions("x"))
 			other.ToVersionedTable(textVersions("x"))
-		}, `store "x" holds the rows of the to-versioned-table at`},
+		}, `store "x" is kept by the to-versioned-table at`},
 		{"Grace", func(b *stream.Builder, s, other lineStream) {
 			v := b.VersionedTable(lines("v"), textVersions("v"))
 			for _, s := range []lineStream{s, other} {
 				s.JoinVersioned(v, plus, stream.Grace(in(10), state.JoinBuffer("x", text, text)))
 			}
-		}, `store "x" holds the rows of the join-versioned at`},
+		}, `store "x" is kept by the join-versioned at`},
 		{"Join of streams under two names", func(_ *stream.Builder, s, other lineStream) {
 			for _, name := range []string{"a", "b"} {
 				s.Join(other, stream.Between{After: in(1)}, plus, state.Join("x", text, text, text), stream.Named(name))
 			}
-		}, `store "x-left" holds the rows of the join-stream at`},
+		}, `store "x-left" is kept by the join-stream at`},
 		{"Suppress under two names", func(_ *stream.Builder, s, _ lineStream) {
 			for _, name := range []string{"a", "b"} {
 				s.ToTable(lineStore(name)).Suppress(state.Buffer("x", text, text), stream.UntilTimeLimit{}, stream.Named(name))
 			}
-		}, `store "x" holds the rows of the suppress at`},
+		}, `store "x" is kept by the suppress at`},
 	})
 }
 

@@ -36,13 +36,8 @@ type heldSerde[V any] struct{ value serde.Serde[V] }
 
 // Bind implements serde.Binder.
 func (s heldSerde[V]) Bind(topic string, role serde.Role) (serde.Serde[held[V]], error) {
-	if b, ok := s.value.(serde.Binder[V]); ok {
-		var err error
-		if s.value, err = b.Bind(topic, role); err != nil {
-			return nil, err
-		}
-	}
-	return s, nil
+	value, err := bindTo(s.value, topic, role)
+	return heldSerde[V]{value}, err
 }
 
 // Append implements serde.Serde.

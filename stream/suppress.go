@@ -187,18 +187,10 @@ func (s *suppression[K, V]) attach(b *Builder, until Until, spec topology.NodeSp
 
 // bind returns the serde of the values in the rows.
 func (s *suppression[K, V]) bind() (serde.Serde[V], error) {
-	if b, ok := s.value.(serde.Binder[V]); ok {
-		name := s.store.Info().Name
-		v, err := b.Bind(name, serde.Value)
-		if err != nil {
-			return nil, fmt.Errorf("bind value serde of store %q: %w", name, err)
-		}
-		return v, nil
-	}
 	if s.value == nil {
 		return nil, fmt.Errorf("store %q has no serde for its value", s.store.Info().Name)
 	}
-	return s.value, nil
+	return bindTo(s.value, s.store.Info().Name, serde.Value)
 }
 
 // before is the time of a row that was before the updates which are held back: it is not known.

@@ -49,7 +49,7 @@ func FuzzSuppressRows(f *testing.F) {
 	f.Fuzz(func(_ *testing.T, b []byte) { _, _ = suppressRows[string]{}.Decode(b) })
 }
 
-func TestSuppression_RefusesTablesWithoutWindowsAndWithAPast(t *testing.T) {
+func TestSuppression_RefusesToWaitForWindowsWhereThereAreNone(t *testing.T) {
 	t.Parallel()
 	settle := func(parent *tableNode[string, string], until Until) error {
 		s := suppression[string, string]{parent: parent, store: state.Buffer("x", serde.String(), suppressRows[string]{})}
@@ -58,5 +58,4 @@ func TestSuppression_RefusesTablesWithoutWindowsAndWithAPast(t *testing.T) {
 	require.ErrorContains(t, settle(&tableNode[string, string]{}, UntilWindowCloses{}), "the table is not windowed")
 	require.NoError(t, settle(&tableNode[string, string]{}, UntilTimeLimit{}))
 	require.NoError(t, settle(&tableNode[string, string]{closes: new(time.Second)}, UntilWindowCloses{}))
-	require.ErrorContains(t, settle(&tableNode[string, string]{versioned: true}, UntilTimeLimit{}), "the table is versioned")
 }
