@@ -1,6 +1,8 @@
 package task
 
 import (
+	"encoding/binary"
+
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
 )
@@ -16,12 +18,16 @@ func (t *Task) Restore() *Restore { return &Restore{t: t, db: t.cfg.DB.Begin()} 
 
 // Add applies one record of the store's changelog.
 func (r *Restore) Add(store state.Store, rec *topology.Raw) error {
+	ms := rec.TimestampMs
 	for _, h := range rec.Headers {
-		if h.Key == ClocksHeader {
+		switch {
+		case h.Key == ClocksHeader:
 			return r.db.SaveClocks(rec.Value)
+		case h.Key == TimeHeader && len(h.Value) == 8:
+			ms = int64(binary.BigEndian.Uint64(h.Value))
 		}
 	}
-	if err := r.db.Restore(store, rec.Key, rec.Value, rec.TimestampMs); err != nil {
+	if err := r.db.Restore(store, rec.Key, rec.Value, ms); err != nil {
 		return r.t.errorf("restore store %q at offset %d of %q: %w", store.Info().Name, rec.Offset, rec.Topic, err)
 	}
 	return nil
