@@ -74,7 +74,7 @@ func (o orchestra) build() (*topology.Topology, error) {
 		return e + "+" + p.Value
 	}, state.Join("paired", str, str, str)).To(text(o.topic("paired")))
 
-	prices := b.VersionedTable(text(o.topic("prices")), state.Versioned("prices", str, str, 2*orchestraWait))
+	prices := b.VersionedTable(text(o.topic("prices")), state.Versioned("prices", str, str, 3*orchestraWait))
 	events.JoinVersioned(prices, func(e, p string) string { return e + " at " + p }, stream.Grace(orchestraWait, state.JoinBuffer("pricing", str, str))).
 		To(text(o.topic("priced")))
 

@@ -86,10 +86,14 @@ func requireConfigured(t *testing.T, b *testbroker.Broker, topics map[string]top
 func TestRestore_BringsBackTheRowsOfEveryKind(t *testing.T) {
 	t.Parallel()
 	b := testbroker.Start(t)
-	o := orchestra{Prefix: b.Name("orchestra"), From: time.Now().Add(-3*orchestraRound - 6*time.Hour).Truncate(time.Second), Partitions: 2}
+	o := orchestra{Prefix: b.Name("orchestra"), From: time.UnixMilli(1_700_000_000_000), Partitions: 2}
+	if !b.Real() {
+		o.From = time.Now().Add(-3*orchestraRound - 6*time.Hour).Truncate(time.Second) // it drops what is a week old, whatever the policy
+	}
 	o.create(t, b)
 	cfg := quick(b, b.Name("app"))
 	cfg.StateDir = t.TempDir()
+	cfg.Guarantee = AtLeastOnce // without the markers of transactions, by whose times logs look younger
 	o.play(t, b, cfg, 0, 1)
 	topics := o.changelogs(t, cfg.ApplicationID)
 	requireConfigured(t, b, topics)

@@ -131,8 +131,7 @@ func TestVersionedTable_LogsForItsHistory(t *testing.T) {
 	require.Len(t, plan.Internal, 1)
 	require.Equal(t, "app-versions-changelog", plan.Internal[0].Name)
 	require.Equal(t, map[string]string{
-		"cleanup.policy": "compact", "message.timestamp.type": "CreateTime", "min.compaction.lag.ms": "90000000",
-		"message.timestamp.before.max.ms": "9223372036854775807", "message.timestamp.after.max.ms": "9223372036854775807",
+		"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime", "min.compaction.lag.ms": "90000000",
 	}, plan.Internal[0].Config)
 }
 

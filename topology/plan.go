@@ -128,7 +128,9 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 			config["cleanup.policy"] = "delete" // no key comes twice: there is nothing to compact
 		}
 		if i.Kind == state.KindVersioned {
-			// What compaction leaves is the newest version alone: it may begin when the history is over.
+			// What compaction leaves is the newest version alone: it may begin when the history is over. That is counted from when a version was written,
+			// which says its time in a header: old records that are replayed would be compacted at once, and those of the future never.
+			config = map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}
 			config["min.compaction.lag.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
 		}
 		if i.Kind == state.KindBuffer {

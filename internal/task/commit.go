@@ -2,6 +2,7 @@ package task
 
 import (
 	"encoding/base64"
+	"encoding/binary"
 	"runtime/debug"
 	"time"
 
@@ -66,6 +67,7 @@ func (t *Task) Prepare() (c *Commit, err error) {
 	}
 	c = &Commit{db: t.cfg.DB.Begin(), Effects: t.produced}
 	var log topology.Output
+	timed := false
 	produce := func(key, value []byte, ts int64) error {
 		o := log
 		o.Key, o.Timestamp = t.arena.Copy(key), time.UnixMilli(ts).UTC()
@@ -74,6 +76,9 @@ func (t *Task) Prepare() (c *Commit, err error) {
 				o.Value = []byte{}
 			}
 		}
+		if timed {
+			o.Headers = []topology.Header{{Key: TimeHeader, Value: t.arena.Copy(binary.BigEndian.AppendUint64(nil, uint64(ts)))}}
+		}
 		c.Effects = true
 		return t.cfg.Changelog(o)
 	}
@@ -81,7 +86,7 @@ func (t *Task) Prepare() (c *Commit, err error) {
 		var sink func(key, value []byte, ts int64) error
 		if info := st.Info(); info.Changelog && info.Source == "" {
 			log = t.changelog(info)
-			sink = produce
+			sink, timed = produce, info.Kind == state.KindVersioned
 		}
 		if err := c.db.Prepare(st, sink); err != nil {
 			c.db.Discard()
@@ -116,6 +121,10 @@ func (t *Task) Prepare() (c *Commit, err error) {
 
 // ClocksHeader marks the changelog record that carries clocks too large for the offset's metadata.
 const ClocksHeader = "__weir.clocks"
+
+// TimeHeader carries the time of a version in its changelog: the records' own are those of their writing, by which the cluster tells how long versions
+// must be kept, and a delete has no value to carry it.
+const TimeHeader = "__weir.time"
 
 func (t *Task) changelog(info state.Info) topology.Output {
 	return topology.Output{Topic: topology.LogTopic(t.cfg.Application, info), Partition: t.cfg.ID.Partition}

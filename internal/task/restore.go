@@ -1,6 +1,8 @@
 package task
 
 import (
+	"encoding/binary"
+
 	"github.com/weirstream/weir/internal/wire"
 	"github.com/weirstream/weir/state"
 	"github.com/weirstream/weir/topology"
@@ -18,12 +20,17 @@ func (t *Task) Restore() *Restore { return &Restore{t: t, db: t.cfg.DB.Begin()} 
 
 // Add applies one record of the store's changelog.
 func (r *Restore) Add(store state.Store, rec *topology.Raw) error {
+	ms := rec.TimestampMs
 	for _, h := range rec.Headers {
-		if h.Key == ClocksHeader && store.Info().Source == "" {
+		switch {
+		case store.Info().Source != "": // the topic is not ours, and its headers are somebody else's
+		case h.Key == ClocksHeader:
 			return r.addClocks(rec)
+		case h.Key == TimeHeader && len(h.Value) == 8:
+			ms = int64(binary.BigEndian.Uint64(h.Value))
 		}
 	}
-	if err := r.db.Restore(store, rec.Key, rec.Value, rec.TimestampMs); err != nil {
+	if err := r.db.Restore(store, rec.Key, rec.Value, ms); err != nil {
 		return r.t.errorf("restore store %q at offset %d of %q: %w", store.Info().Name, rec.Offset, rec.Topic, err)
 	}
 	return nil
