@@ -110,6 +110,10 @@ func (a *App) run(ctx context.Context) (err error) {
 		return err
 	}
 	defer func() { err = errors.Join(err, a.dir.close()) }()
+	taken, err := a.dir.planTakeover(a.top)
+	if err != nil {
+		return err
+	}
 	if a.cluster, err = newCluster(a.cfg); err != nil {
 		return err
 	}
@@ -128,6 +132,9 @@ func (a *App) run(ctx context.Context) (err error) {
 		if ctx.Err() != nil {
 			return nil
 		}
+		return err
+	}
+	if err := taken.done(a.log, a.cfg.ApplicationID); err != nil {
 		return err
 	}
 	err = a.work(ctx, endIO)
@@ -161,6 +168,7 @@ func (a *App) prepare(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	a.cluster.reportLeftBehind(ctx, a.top, a.plan)
 	a.dir.memTable, a.ahead = a.memTableBytes(), a.aheadBytes()
 	if err := a.loadGlobals(ctx); err != nil {
 		return err
@@ -295,9 +303,14 @@ func (a *App) fail(err error) {
 
 func (a *App) newConsumer() (*kgo.Client, error) {
 	topics := sourceTopics(a.top, a.cfg.ApplicationID)
+	manifest := a.top.Manifest()
+	encoded, err := manifest.Encode()
+	if err != nil {
+		return nil, err
+	}
 	b := &balancer{
-		self:  wire.Subscription{ProcessID: a.dir.processID, Workers: uint32(a.cfg.Workers), Signature: a.top.Signature()},
-		tasks: a.plan.Tasks, onJoin: a.group.join, onRefused: a.fail, member: a.group.present,
+		self:     wire.Subscription{ProcessID: a.dir.processID, Workers: uint32(a.cfg.Workers), Manifest: encoded},
+		manifest: manifest, tasks: a.plan.Tasks, onJoin: a.group.join, onRefused: a.fail, member: a.group.present,
 	}
 	if a.top.HasPatterns() {
 		b.tasksWith = a.tasksWith

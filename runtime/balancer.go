@@ -4,6 +4,7 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+	"strings"
 
 	"github.com/twmb/franz-go/pkg/kgo"
 	"github.com/twmb/franz-go/pkg/kmsg"
@@ -20,6 +21,7 @@ import (
 // goes to the new owner.
 type balancer struct {
 	self      wire.Subscription
+	manifest  topology.Manifest
 	tasks     []topology.TaskPlan
 	onJoin    func()      // a join begins
 	onRefused func(error) // the leader has refused this instance
@@ -102,7 +104,10 @@ func (b *balancer) MemberBalancer(members []kmsg.JoinGroupResponseMember) (kgo.G
 			j.owned[o.Topic] = append(j.owned[o.Topic], o.Partitions...)
 		}
 		var err error
-		if j.sub, err = wire.DecodeSubscription(meta.UserData); err != nil {
+		if j.sub, err = wire.DecodeSubscription(meta.UserData); err == nil {
+			j.manifest, err = topology.DecodeManifest(j.sub.Manifest)
+		}
+		if err != nil {
 			j.refused = err.Error()
 		}
 		for _, t := range meta.Topics {
@@ -118,6 +123,7 @@ type joiner struct {
 	id         string
 	generation int32
 	sub        wire.Subscription
+	manifest   topology.Manifest
 	topics     []string // that it reads: an instance may not know yet a topic that has come to match a pattern
 	owned      map[string][]int32
 	refused    string
@@ -208,15 +214,33 @@ func (g *generation) refuseOthers() {
 	if eldest < 0 {
 		return
 	}
-	want := g.members[eldest].sub.Signature
-	g.strange = g.b.self.Signature != want
+	theirs := g.members[eldest].manifest
+	want := theirs.Signature()
+	g.strange = g.b.manifest.Signature() != want
 	for i := range g.members {
-		if m := &g.members[i]; m.refused == "" && m.sub.Signature != want {
-			m.refused = "another topology runs under this application id: give each application an id of its own, or stop all instances " +
-				"before changing what is durable (source topics, repartitions, stores)"
+		if m := &g.members[i]; m.refused == "" && m.manifest.Signature() != want {
+			m.refused = otherTopology(topology.Compare(theirs, m.manifest))
 		}
 	}
 }
+
+// otherTopology tells a member that is refused what it has changed.
+func otherTopology(ds topology.Differences) string {
+	var w strings.Builder
+	w.WriteString("another topology runs under this application id. What is different here: ")
+	for i, d := range ds {
+		if i == mentioned {
+			fmt.Fprintf(&w, "and %d more; ", len(ds)-i)
+			break
+		}
+		fmt.Fprintf(&w, "%s %q %s; ", d.What, d.Name, d.Change)
+	}
+	w.WriteString("give each application an id of its own, or stop all instances before changing what is durable (source topics, repartitions, stores)")
+	return w.String()
+}
+
+// mentioned is how many differences a refusal names.
+const mentioned = 50
 
 // reads tells whether the member may be given a topic. Only patterns make a difference.
 func (g *generation) reads(m joiner, topic string) bool {

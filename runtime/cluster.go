@@ -100,6 +100,15 @@ func (cl *cluster) resolve(ctx context.Context, top *topology.Topology) (*topolo
 	if !top.HasPatterns() {
 		return top, nil
 	}
+	names, err := cl.topics(ctx)
+	if err != nil {
+		return nil, err
+	}
+	return top.Resolve(cl.cfg.ApplicationID, cl.cfg.DeadLetters, names)
+}
+
+// topics are the names of all topics that the application may see.
+func (cl *cluster) topics(ctx context.Context) ([]string, error) {
 	m, err := cl.admin.Metadata(ctx)
 	if err != nil {
 		return nil, fmt.Errorf("list the topics: %w", err)
@@ -110,7 +119,36 @@ func (cl *cluster) resolve(ctx context.Context, top *topology.Topology) (*topolo
 			names = append(names, t.Topic)
 		}
 	}
-	return top.Resolve(cl.cfg.ApplicationID, cl.cfg.DeadLetters, names)
+	return names, nil
+}
+
+// reportLeftBehind logs the internal topics of the application that the program has no use for: those of stores and repartitions that are gone. They are
+// never deleted: a program that still uses them may come back, and another application's name may begin like this one's.
+func (cl *cluster) reportLeftBehind(ctx context.Context, top *topology.Topology, plan *topology.Plan) {
+	names, err := cl.topics(ctx)
+	if err != nil {
+		cl.log.Warn("look for internal topics that are left behind", "err", err)
+		return
+	}
+	if left := leftBehind(cl.cfg.ApplicationID, top, plan, names); len(left) > 0 {
+		cl.log.Warn("internal topics are left behind: no store and no repartition of the program uses them; delete them when no program will, if no other "+
+			"application has an id that begins with this one's", "application", cl.cfg.ApplicationID, "topics", left)
+	}
+}
+
+// leftBehind are the internal topics among names that the program neither has nor reads nor writes.
+func leftBehind(application string, top *topology.Topology, plan *topology.Plan, names []string) []string {
+	sinks, globals := top.SinkTopics(), top.Globals()
+	var left []string
+	for _, name := range names {
+		_, used := plan.Partitions[name]
+		used = used || slices.Contains(sinks, name) || slices.ContainsFunc(globals, func(g *topology.Global) bool { return g.Topic() == name })
+		if !used && topology.IsInternalTopic(application, name) {
+			left = append(left, name)
+		}
+	}
+	slices.Sort(left)
+	return left
 }
 
 // prepare lays the topology out on the cluster: it checks the topics that the application needs, and creates its own.
@@ -295,7 +333,8 @@ func (cl *cluster) createDeadLetters(ctx context.Context, top *topology.Topology
 		}
 		if _, ok := cl.known(name); !ok {
 			n, _ := cl.known(source)
-			if err := cl.create(ctx, name, n, nil); err != nil {
+			// A letter has the time of the record that failed.
+			if err := cl.create(ctx, name, n, topology.AnyTime()); err != nil {
 				return fmt.Errorf("create dead-letter topics: %w", err)
 			}
 		}
@@ -310,6 +349,14 @@ func (cl *cluster) create(ctx context.Context, topic string, partitions int32, c
 		configs[k] = kadm.StringPtr(v)
 	}
 	r, err := cl.admin.CreateTopic(ctx, partitions, cl.cfg.ReplicationFactor, configs, topic)
+	if limits := len(configs); errors.Is(err, kerr.InvalidConfig) {
+		// A broker before Kafka 3.6 does not know these limits, and has none by default.
+		delete(configs, "message.timestamp.before.max.ms")
+		delete(configs, "message.timestamp.after.max.ms")
+		if len(configs) < limits {
+			r, err = cl.admin.CreateTopic(ctx, partitions, cl.cfg.ReplicationFactor, configs, topic)
+		}
+	}
 	switch {
 	case errors.Is(err, kerr.TopicAlreadyExists): // another instance was faster
 	case err != nil:

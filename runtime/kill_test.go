@@ -34,8 +34,9 @@ type killPlan struct {
 	Application string
 	StateDir    string
 	Names       killNames
-	Point       string // of a commit; empty: run until killed from outside
-	Hits        int64  // die the n-th time that the point is passed
+	Orchestra   *orchestra // runs instead of what is made of Names
+	Point       string     // of a commit; empty: run until killed from outside
+	Hits        int64      // die the n-th time that the point is passed
 }
 
 // killNames are the topics of a test.
@@ -74,7 +75,11 @@ func killChild(text string) int {
 		fmt.Println("read the plan:", err)
 		return 2
 	}
-	top, err := killTopology(plan.Names)
+	build := func() (*topology.Topology, error) { return killTopology(plan.Names) }
+	if plan.Orchestra != nil {
+		build = plan.Orchestra.build
+	}
+	top, err := build()
 	if err != nil {
 		fmt.Println("build the topology:", err)
 		return 2
@@ -187,7 +192,7 @@ func TestKill_LosesAndDuplicatesNothing(t *testing.T) {
 	b := testbroker.Start(t)
 	kills := 5
 	if b.Real() {
-		kills = 20
+		kills = 14
 	}
 	names := killNames{b.Name("words"), b.Name("counts"), b.Name("windows")}
 	for _, topic := range []string{names.Words, names.Counts, names.Windows} {

@@ -141,6 +141,10 @@ func (p *producer) ack(r *kgo.Record, err error) {
 	if err == nil {
 		p.acks++
 	} else if p.err == nil {
+		if errors.Is(err, kerr.InvalidTimestamp) {
+			err = fmt.Errorf("%w: a record's time is too far from the broker's clock: raise the topic's message.timestamp.after.max.ms, "+
+				"or message.timestamp.before.max.ms for records that are old", err)
+		}
 		p.err = fmt.Errorf("write to topic %q partition %d: %w", r.Topic, r.Partition, err)
 	}
 }

@@ -352,13 +352,19 @@ func TestBalancer_RefusesNewcomersWithAnotherTopology(t *testing.T) {
 	tasks := []topology.TaskPlan{
 		{ID: topology.TaskID{Partition: 0}, Topics: []string{"a"}}, {ID: topology.TaskID{Partition: 1}, Topics: []string{"a"}},
 	}
-	old, other := wire.Subscription{Workers: 1, Signature: "old"}, wire.Subscription{Workers: 1, Signature: "new"}
-	for _, leader := range []wire.Subscription{old, other} {
+	sub := wire.Subscription{Workers: 1}
+	old := topology.Manifest{Version: 1, Subtopologies: []topology.SubtopologyManifest{{
+		Sources: []string{"a"}, Stores: []topology.StoreManifest{{Name: "counts", Kind: "key-value", KeyType: "string", ValueType: "int64"}},
+	}}}
+	other := topology.Manifest{Version: 1, Subtopologies: []topology.SubtopologyManifest{{
+		Sources: []string{"a"}, Stores: []topology.StoreManifest{{Name: "sums", Kind: "key-value", KeyType: "string", ValueType: "float64"}},
+	}}}
+	for _, leader := range []topology.Manifest{old, other} {
 		refused := map[string]string{}
-		b := &balancer{tasks: tasks, self: leader}
+		b := &balancer{tasks: tasks, self: sub, manifest: leader}
 		g := &generation{b: b, members: []joiner{
-			{id: "new", generation: -1, sub: other, owned: map[string][]int32{}},
-			{id: "old", generation: 7, sub: old, owned: map[string][]int32{"a": {0, 1}}},
+			{id: "new", generation: -1, sub: sub, manifest: other, owned: map[string][]int32{}},
+			{id: "old", generation: 7, sub: sub, manifest: old, owned: map[string][]int32{"a": {0, 1}}},
 			{id: "strange", generation: -1, refused: "unknown version", owned: map[string][]int32{}},
 		}}
 		plan, err := g.BalanceOrError(nil)
@@ -371,7 +377,8 @@ func TestBalancer_RefusesNewcomersWithAnotherTopology(t *testing.T) {
 		}
 		require.Equal(t, map[string]map[string][]int32{"new": {}, "old": {"a": {0, 1}}, "strange": {}}, got)
 		require.Len(t, refused, 2)
-		require.Contains(t, refused["new"], "another topology runs under this application id")
+		require.Contains(t, refused["new"], `another topology runs under this application id. What is different here: store "counts" is gone; store "sums" is new; `+
+			"give each application an id of its own")
 		require.Contains(t, refused["strange"], "unknown version")
 	}
 }

@@ -20,6 +20,7 @@ import (
 // A stateDir is the directory of one application on this machine, locked by this instance:
 //
 //	LOCK         held while the instance runs
+//	manifest     of the program that ran last
 //	process-id   the instance's id, which outlives restarts: its transactional ids are made of it
 //	<task id>/   the state of one task
 //	global/      the global stores
@@ -68,11 +69,7 @@ func readProcessID(path string) (string, error) {
 	var raw [16]byte
 	_, _ = rand.Read(raw[:])
 	id := hex.EncodeToString(raw[:])
-	tmp := path + ".new"
-	if err := os.WriteFile(tmp, []byte(id+"\n"), 0o644); err != nil {
-		return "", fmt.Errorf("write process id: %w", err)
-	}
-	if err := os.Rename(tmp, path); err != nil {
+	if err := writeFile(path, []byte(id+"\n")); err != nil {
 		return "", fmt.Errorf("write process id: %w", err)
 	}
 	return id, nil

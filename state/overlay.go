@@ -237,10 +237,10 @@ func (o *overlay[V]) release() {
 }
 
 // prepare writes the dirty rows. logKey turns an engine key into the changelog's, nil where they are the same; skip leaves out
-// rows that have expired meanwhile.
+// rows that have expired meanwhile. Deletes are always written: a restore may bring the row back, and clocks that are behind the changelog.
 func (o *overlay[V]) prepare(w *Writer, logKey func(dst, key []byte) []byte, skip func(key string) bool) error {
 	for _, r := range o.dirty {
-		if !r.dirty || skip != nil && skip(r.key) {
+		if !r.dirty || skip != nil && r.state == present && skip(r.key) {
 			continue
 		}
 		if err := o.write(w, r, logKey); err != nil {

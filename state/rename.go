@@ -19,7 +19,14 @@ func (i Info) DurableName() string {
 	return i.Name
 }
 
+<<<<<<< HEAD
 // RenamedFrom gives the store its name in code, descriptions and tests only: its changelog and its rows on disk are those of the store that was called
+=======
+// DurableName is the name by which the names of the join's stores and clocks begin: Name, unless the join was renamed.
+func (s JoinSpec[K, L, R]) DurableName() string { return s.durable() }
+
+// RenamedFrom gives the store its name in code, descriptions and queries only: its changelog and its rows on disk are those of the store that was called
+>>>>>>> main
 // old before, and go on under that name. A store that is renamed once more keeps naming the first. old must not be in use by another store.
 func (s KeyValueSpec[K, V]) RenamedFrom(old string) KeyValueSpec[K, V] {
 	s.renamedFrom = old

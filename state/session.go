@@ -4,7 +4,6 @@ import (
 	"encoding/binary"
 	"fmt"
 	"iter"
-	"math"
 	"reflect"
 	"time"
 
@@ -64,7 +63,7 @@ func (s SessionSpec[K, V]) build(env *Env) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	st := &SessionStore[K, V]{key: c.key, clock: env.Clock("store/" + s.durable()), layout: s.sessionLayout(), hold: math.MaxInt64}
+	st := &SessionStore[K, V]{key: c.key, clock: env.Clock("store/" + s.durable()), layout: s.sessionLayout(), hold: hold{NewClock(env.Journal)}}
 	own := *env
 	if s.timeIndex {
 		own.table = env.table.part(rowsPart)
@@ -89,7 +88,7 @@ type SessionStore[K, V any] struct {
 	key     serde.Serde[K]
 	clock   *Clock
 	layout  sessionLayout
-	hold    int64
+	hold    hold
 	dropped int64
 	keyBuf  []byte
 	buf     []byte
@@ -276,15 +275,16 @@ func (s *SessionStore[K, V]) Clock() (end time.Time, ok bool) {
 	return fromMs(s.clock.Now()), true
 }
 
-// Hold keeps sessions that end at or after t, even beyond the retention: results that are still to be emitted.
-func (s *SessionStore[K, V]) Hold(t time.Time) { s.hold = t.UnixMilli() }
+// Hold keeps sessions that end at or after t, even beyond the retention: results that are still to be emitted. It is undone with a failed record, and does
+// not outlive the task: call it in the set-up too. Only a store with a TimeIndex gets such sessions back from its changelog.
+func (s *SessionStore[K, V]) Hold(t time.Time) { s.hold.from(t) }
 
 // readable is the smallest end that reads see; rows below may go.
 func (s *SessionStore[K, V]) readable() int64 {
 	if s.broken != nil || s.clock.Now() == NoTime {
 		return 0
 	}
-	return min(s.clock.Now()-s.overlay.info.Retention.Milliseconds()+1, s.hold)
+	return s.hold.least(s.clock.Now() - s.overlay.info.Retention.Milliseconds() + 1)
 }
 
 // encode returns the encoded key, which is valid until the next call.
@@ -304,7 +304,7 @@ func (s *SessionStore[K, V]) encode(w serde.Windowed[K]) (key []byte, span sessi
 // Info implements Store.
 func (s *SessionStore[K, V]) Info() Info { return s.overlay.info }
 
-// Prepare implements Store. Rows that have expired meanwhile are neither logged nor written.
+// Prepare implements Store. Rows that have expired meanwhile are neither logged nor written; deletes are.
 func (s *SessionStore[K, V]) Prepare(w *Writer) error {
 	gone := s.readable()
 	err := s.overlay.prepare(w, s.layout.logKey, func(key string) bool {
@@ -355,14 +355,14 @@ func (s *SessionStore[K, V]) Reset() {
 }
 
 // Restore implements Store. The changelog is that of Kafka Streams: key, end and start, and the value alone. The row's time is the end, whatever
-// the record's is.
+// the record's is. Expired rows are passed over if there is no time index: see WindowStore.Restore.
 func (s *SessionStore[K, V]) Restore(b Batch, logKey, value []byte, _ int64) error {
 	key, w, err := splitSpan(logKey)
 	if err != nil {
 		return fmt.Errorf("restore store %q: %w", s.overlay.info.Name, err)
 	}
 	s.clock.Advance(w.end)
-	if w.end < s.readable() {
+	if w.end < s.readable() && s.index == nil {
 		return nil
 	}
 	s.buf = s.layout.key(s.buf[:0], key, w)

@@ -77,7 +77,7 @@ func (s WindowSpec[K, V]) build(env *Env) (Store, error) {
 	st := &WindowStore[K, V]{
 		key: c.key, time: env.Time, clock: env.Clock("store/" + s.durable()), arrival: env.Clock("seq/" + s.durable()),
 		layout: s.layout(), size: s.size,
-		hold: math.MaxInt64,
+		hold: hold{NewClock(env.Journal)},
 	}
 	own := *env
 	if st.layout.timeIndex {
@@ -104,7 +104,7 @@ type WindowStore[K, V any] struct {
 	arrival  *Clock // numbers the rows of a store of duplicates
 	layout   windowLayout
 	size     time.Duration // of a window; 0 if it is not known
-	hold     int64
+	hold     hold
 	dropped  int64
 	buf      []byte
 	indexBuf []byte
@@ -303,15 +303,16 @@ func (s *WindowStore[K, V]) Clock() (start time.Time, ok bool) {
 	return fromMs(s.clock.Now()), true
 }
 
-// Hold keeps rows that start at or after t, even beyond the retention: results that are still to be emitted.
-func (s *WindowStore[K, V]) Hold(t time.Time) { s.hold = t.UnixMilli() }
+// Hold keeps rows that start at or after t, even beyond the retention: results that are still to be emitted. It is undone with a failed record, and does
+// not outlive the task: call it in the set-up too. Only a store with TimeFirst or TimeIndex gets such rows back from its changelog.
+func (s *WindowStore[K, V]) Hold(t time.Time) { s.hold.from(t) }
 
 // readable is the smallest start that reads see.
 func (s *WindowStore[K, V]) readable() int64 {
 	if s.broken != nil || s.clock.Now() == NoTime {
 		return 0
 	}
-	return min(s.clock.Now()-s.overlay.info.Retention.Milliseconds()+1, s.hold)
+	return s.hold.least(s.clock.Now() - s.overlay.info.Retention.Milliseconds() + 1)
 }
 
 // expired is the start below which rows may go.
@@ -348,7 +349,7 @@ func (s *WindowStore[K, V]) encode(k K, start int64) (b []byte, err error) {
 // Info implements Store.
 func (s *WindowStore[K, V]) Info() Info { return s.overlay.info }
 
-// Prepare implements Store. Rows that have expired meanwhile are neither logged nor written.
+// Prepare implements Store. Rows that have expired meanwhile are neither logged nor written; deletes are.
 func (s *WindowStore[K, V]) Prepare(w *Writer) error {
 	gone := s.expired()
 	skip := func(l windowLayout) func(key string) bool {
@@ -402,6 +403,9 @@ func (s *WindowStore[K, V]) Reset() {
 
 // Restore implements Store. The changelog's key is that of Kafka Streams: key, start, sequence number. Its value is the row, with the timestamp in front:
 // the record's own is the broker's (see topology's plan), since the topic is cut off by age, and event times may be of any age.
+//
+// Expired rows are passed over, but for those of a store that is ordered by time: they may be held, which is not known before the graph is wired. The
+// next commit drops what is not.
 func (s *WindowStore[K, V]) Restore(b Batch, logKey, row []byte, _ int64) error {
 	if s.layout.numbered {
 		return s.restoreAdded(b, logKey, row)
@@ -411,7 +415,7 @@ func (s *WindowStore[K, V]) Restore(b Batch, logKey, row []byte, _ int64) error 
 		return fmt.Errorf("restore store %q: %w", s.overlay.info.Name, err)
 	}
 	s.clock.Advance(start)
-	if start < s.expired() {
+	if start < s.expired() && !s.layout.timeFirst && s.index == nil {
 		return nil
 	}
 	s.buf = s.layout.key(s.buf[:0], key, start)

@@ -15,7 +15,7 @@ import (
 // An AsyncOption fits MapValuesAsync: Concurrency, Timeout and every Common option.
 type AsyncOption interface{ asyncOption(s *settings) }
 
-func (o Common) asyncOption(s *settings) { o.set(s) }
+func (o Common) asyncOption(s *settings) { o.apply.on(s) }
 
 // Async is an option of MapValuesAsync.
 type Async struct{ apply func(s *asyncSettings) }
@@ -87,7 +87,7 @@ func (s Stream[K, V]) MapValuesAsync[V2 any](f func(ctx context.Context, k K, v 
 	if !s.ok() {
 		return Stream[K, V2]{}
 	}
-	o := gather("map-values-async", opts, AsyncOption.asyncOption)
+	o := gather("map-values-async", opts, AsyncOption.asyncOption, f)
 	o.Rejects = true
 	if err := o.async.validate(); err != nil {
 		s.b.report(o.NodeSpec, err)

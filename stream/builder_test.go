@@ -377,7 +377,9 @@ func TestBuild_RefusesOneAggregationTwice(t *testing.T) {
 	g := b.Stream(lines("in")).GroupByKey()
 	_, first := g.Count(numberStore("counts")), here()
 	_, second := g.Count(numberStore("counts")), here()
-	requireFault(t, b, second, `count "counts": the name is taken by the count at `+first)
+	text := faults(t, b)
+	require.Contains(t, text, second+`: count "counts": the name is taken by the count at `+first)
+	require.Contains(t, text, second+`: count "counts": store "counts" is kept by the count at `+first+" already: each operator keeps a store of its own")
 }
 
 func TestMaterialize_RefusesASecondStore(t *testing.T) {

@@ -28,7 +28,7 @@ func (t *tableNode[K, V]) coalesce(s settings, store string, serdes func() (serd
 	spec := state.KeyValue[K, topology.Change[V]](store+"-pending", bindAs[K]{key, store}, changeSerde[V]{bindAs[V]{value, store}}).
 		InMemory().WithoutChangelog()
 	t.pending = &spec
-	t.port.AddStores(spec)
+	t.port.OwnStores(spec)
 }
 
 // outlet is where a node's changes go: down the graph, or to those that are pending.

@@ -51,8 +51,12 @@ func (g Grouped[K, V]) Cogroup[A any](add func(k K, v V, a A) A) Cogrouped[K, A]
 
 // With adds a grouped stream. One that is there already gets another function. Key, Time, State, Errors, Nulls: as Cogroup.
 func (c Cogrouped[K, A]) With[V any](g Grouped[K, V], add func(k K, v V, a A) A) Cogrouped[K, A] {
-	if c.b == nil || !sameBuilder(c.b, g.b, newSettings("cogroup").NodeSpec) {
+	spec := node("cogroup", nil, add)
+	if c.b == nil || !sameBuilder(c.b, g.b, spec) {
 		return c
+	}
+	if spec.Err != nil {
+		c.b.report(spec, spec.Err)
 	}
 	try := func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }
 	m := cogroupMember[K, A]{
@@ -91,28 +95,33 @@ func (c Cogrouped[K, A]) Aggregate(init func() A, st state.KeyValueSpec[K, A], o
 	if c.b == nil {
 		return Table[K, A]{}
 	}
-	o := gather("cogroup", opts, TableOption.tableOption)
+	o := gather("cogroup", opts, TableOption.tableOption, init)
 	t := &tableNode[K, A]{spec: o.NodeSpec, store: &st}
-	t.port = cogroup(c, o.NodeSpec, st.Info(), t, func(m cogroupMember[K, A], spec topology.NodeSpec) topology.Port[K, topology.Change[A]] {
+	t.port = cogroup(c, o.NodeSpec, st, t, func(m cogroupMember[K, A], spec topology.NodeSpec) topology.Port[K, topology.Change[A]] {
 		return m.attach(spec, t, init)
 	})
 	t.coalesce(o, st.Info().Name, st.Serdes)
 	return Table[K, A]{b: c.b, t: t}
 }
 
-// cogroup attaches a node per member, and one behind them all that sends what they do.
+// cogroup attaches a node per member, and one behind them all that sends what they do. All keep the store, which the first owns.
 func cogroup[K, A, K2 any](
-	c Cogrouped[K, A], spec topology.NodeSpec, store state.Info, t *tableNode[K2, A],
+	c Cogrouped[K, A], spec topology.NodeSpec, st state.Spec, t *tableNode[K2, A],
 	attach func(m cogroupMember[K, A], spec topology.NodeSpec) topology.Port[K2, topology.Change[A]],
 ) topology.Port[K2, topology.Change[A]] {
 	if spec.Name == "" {
-		spec.Name = store.Name
+		spec.Name = st.Info().Name
 	}
 	var inputs []topology.AnyPort
 	var results []topology.Port[K2, topology.Change[A]]
 	for i, m := range c.members {
 		own := spec
 		own.Name = fmt.Sprintf("%s-%d", spec.Name, i+1)
+		if i == 0 {
+			own.Owns = []state.Spec{st}
+		} else {
+			own.Stores = []state.Spec{st}
+		}
 		inputs = append(inputs, m.port)
 		results = append(results, attach(m, own))
 	}
@@ -154,9 +163,9 @@ func (w TimeWindowedCogroup[K, A]) Aggregate(init func() A, st state.WindowSpec[
 	if w.c.b == nil {
 		return WindowedTable[K, A]{}
 	}
-	return windowTable(w.c.b, w.windowing, OnUpdate, gather("window-cogroup", opts, TableOption.tableOption), st,
+	return windowTable(w.c.b, w.windowing, OnUpdate, gather("window-cogroup", opts, TableOption.tableOption, init), st,
 		func(spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.WindowSpec[K, A]) topology.Port[Windowed[K], topology.Change[A]] {
-			return cogroup(w.c, spec, st.Info(), t,
+			return cogroup(w.c, spec, st, t,
 				func(m cogroupMember[K, A], own topology.NodeSpec) topology.Port[Windowed[K], topology.Change[A]] {
 					return m.window(own, w.windowing, windowedRows[K, A]{t, st, init})
 				})
@@ -188,9 +197,9 @@ func (w SessionWindowedCogroup[K, A]) Aggregate(
 	if w.c.b == nil {
 		return WindowedTable[K, A]{}
 	}
-	return sessionTable(w.c.b, w.sessions, OnUpdate, gather("session-cogroup", opts, TableOption.tableOption), st,
+	return sessionTable(w.c.b, w.sessions, OnUpdate, gather("session-cogroup", opts, TableOption.tableOption, init, merge), st,
 		func(spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.SessionSpec[K, A]) topology.Port[Windowed[K], topology.Change[A]] {
-			return cogroup(w.c, spec, st.Info(), t,
+			return cogroup(w.c, spec, st, t,
 				func(m cogroupMember[K, A], own topology.NodeSpec) topology.Port[Windowed[K], topology.Change[A]] {
 					return m.session(own, w.sessions, sessionRows[K, A]{t, st, init, merge})
 				})

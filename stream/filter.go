@@ -10,17 +10,17 @@ import (
 //
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones pass uncalled.
 func (s Stream[K, V]) Filter(f func(K, V) bool, opts ...Option) Stream[K, V] {
-	return s.filter(pure(node("filter", opts)), func(_ context.Context, k K, v V) (bool, error) { return f(k, v), nil })
+	return s.filter(pure(node("filter", opts, f)), func(_ context.Context, k K, v V) (bool, error) { return f(k, v), nil })
 }
 
 // FilterNot drops the records for which f is true. Key, Time, State, Errors, Nulls: as Filter.
 func (s Stream[K, V]) FilterNot(f func(K, V) bool, opts ...Option) Stream[K, V] {
-	return s.filter(pure(node("filter-not", opts)), func(_ context.Context, k K, v V) (bool, error) { return !f(k, v), nil })
+	return s.filter(pure(node("filter-not", opts, f)), func(_ context.Context, k K, v V) (bool, error) { return !f(k, v), nil })
 }
 
 // TryFilter is Filter with a function that may fail. Key, Time, State, Errors, Nulls: as Filter; an error of f meets the policy.
 func (s Stream[K, V]) TryFilter(f func(ctx context.Context, k K, v V) (bool, error), opts ...Option) Stream[K, V] {
-	spec := node("filter", opts)
+	spec := node("filter", opts, f)
 	spec.Rejects = true
 	return s.filter(spec, f)
 }
@@ -62,12 +62,12 @@ func (p *filter[K, V]) Process(r *Record[K, V]) error {
 //
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones pass uncalled.
 func (s Stream[K, V]) Peek(f func(K, V), opts ...Option) Stream[K, V] {
-	return s.filter(node("peek", opts), func(_ context.Context, k K, v V) (bool, error) { f(k, v); return true, nil })
+	return s.filter(node("peek", opts, f), func(_ context.Context, k K, v V) (bool, error) { f(k, v); return true, nil })
 }
 
 // TryPeek is Peek with a function that may fail. Key, Time, State, Errors, Nulls: as Peek; an error of f meets the policy.
 func (s Stream[K, V]) TryPeek(f func(ctx context.Context, k K, v V) error, opts ...Option) Stream[K, V] {
-	spec := node("peek", opts)
+	spec := node("peek", opts, f)
 	spec.Rejects = true
 	return s.filter(spec, func(ctx context.Context, k K, v V) (bool, error) { return true, f(ctx, k, v) })
 }
@@ -76,12 +76,12 @@ func (s Stream[K, V]) TryPeek(f func(ctx context.Context, k K, v V) error, opts 
 //
 // Key, Time: as they are. State: none. Errors: a panic of f meets the policy; what f has done outside is not undone. Nulls: as Peek.
 func (s Stream[K, V]) ForEach(f func(K, V), opts ...Option) {
-	s.filter(node("for-each", opts), func(_ context.Context, k K, v V) (bool, error) { f(k, v); return false, nil })
+	s.filter(node("for-each", opts, f), func(_ context.Context, k K, v V) (bool, error) { f(k, v); return false, nil })
 }
 
 // TryForEach is ForEach with a function that may fail. Key, Time, State, Errors, Nulls: as ForEach; an error of f meets the policy.
 func (s Stream[K, V]) TryForEach(f func(ctx context.Context, k K, v V) error, opts ...Option) {
-	spec := node("for-each", opts)
+	spec := node("for-each", opts, f)
 	spec.Rejects = true
 	s.filter(spec, func(ctx context.Context, k K, v V) (bool, error) { return false, f(ctx, k, v) })
 }
@@ -93,7 +93,7 @@ func (s Stream[K, V]) Split(f func(K, V) bool, opts ...Option) (yes, no Stream[K
 	if !s.ok() {
 		return s, s
 	}
-	out, rest := s.branch(pure(node("split", opts)), []func(K, V) bool{f})
+	out, rest := s.branch(pure(node("split", opts, f)), []func(K, V) bool{f})
 	return out[0], rest
 }
 
@@ -104,7 +104,7 @@ func (s Stream[K, V]) Branch(predicates ...func(K, V) bool) (branches []Stream[K
 	if !s.ok() {
 		return make([]Stream[K, V], len(predicates)), s
 	}
-	return s.branch(pure(node("branch", nil)), predicates)
+	return s.branch(pure(node("branch", nil, functions(predicates)...)), predicates)
 }
 
 func (s Stream[K, V]) branch(spec topology.NodeSpec, predicates []func(K, V) bool) (branches []Stream[K, V], rest Stream[K, V]) {

@@ -15,7 +15,7 @@ func answer[K, V, KF, VF any](
 	asked topology.Port[KF, subscription], right *tableNode[KF, VF], spec topology.NodeSpec, keepsLeft bool, via ForeignJoin[K, V, KF, VF],
 ) topology.Port[[]byte, response[VF]] {
 	st := via.store()
-	spec.Stores = append(spec.Stores, st)
+	spec.Owns = append(spec.Owns, st)
 	spec.NullKeys = keepsLeft
 	return asked.Attach(spec, func(c *topology.NodeContext, next topology.Processor[[]byte, response[VF]]) (
 		topology.Processor[KF, subscription], error) {

@@ -53,7 +53,7 @@ func (b *Builder) GlobalStore[K, V, KG, VG any](
 	t Topic[K, V], st state.KeyValueSpec[KG, VG],
 	setup func(n *GlobalNode) (func(ctx context.Context, r Record[K, V]) error, error), opts ...Option,
 ) GlobalTable[KG, VG] {
-	b.graph.Global(t, st, node("global-store", opts), topology.GlobalFiller(setup))
+	b.graph.Global(t, st, node("global-store", opts, setup), topology.GlobalFiller(setup))
 	return GlobalTable[KG, VG]{b, st}
 }
 

@@ -358,7 +358,7 @@ func TestGlobal_FaultsAreReportedByBuild(t *testing.T) {
 		}, []string{"its set-up returned no function for records"}},
 		"no set-up": {func(b *stream.Builder) {
 			b.GlobalStore[string, string](lines("rates"), rates, nil)
-		}, []string{"there is no set-up"}},
+		}, []string{"a function is nil"}},
 		"a set-up that opens another store": {func(b *stream.Builder) {
 			b.GlobalStore(lines("rates"), rates, func(n *lineGlobalNode) (lineFunc, error) { lineStore("other").Open(n); return nothing, nil })
 		}, []string{`does not declare store "other"`}},

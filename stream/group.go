@@ -36,7 +36,7 @@ func (s Stream[K, V]) GroupBy[K2 any](f func(K, V) K2, via Repartition[K2, V], o
 	if !s.ok() {
 		return Grouped[K2, V]{}
 	}
-	r := selectKey(s, gather("select-key", opts, RepartitionOption.repartitionOption), f).
+	r := selectKey(s, gather("select-key", opts, RepartitionOption.repartitionOption, f), f).
 		repartition(gather("repartition", opts, RepartitionOption.repartitionOption), via)
 	return Grouped[K2, V]{r.b, r.port, s.nulls}
 }
@@ -57,7 +57,7 @@ func count[K, V any](_ context.Context, _ K, _ V, n int64) (int64, error) { retu
 // Key: kept. Time: the largest of the records reduced. State: st. Errors: a panic of f meets the policy. Nulls: records without a key or a value
 // are dropped, counted; a nil pointer that f returns deletes the row.
 func (g Grouped[K, V]) Reduce(f func(aggregate, value V) V, st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
-	return aggregate(g, gather("reduce", opts, TableOption.tableOption), nil, func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
+	return aggregate(g, gather("reduce", opts, TableOption.tableOption, f), nil, func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
 }
 
 // Aggregate keeps one aggregate per key: what add makes of it and each record. It starts as init's.
@@ -65,14 +65,14 @@ func (g Grouped[K, V]) Reduce(f func(aggregate, value V) V, st state.KeyValueSpe
 // Key: kept. Time: the largest of the records added. State: st. Errors: a panic meets the policy. Nulls: records without a key or a value are
 // dropped, counted; a nil pointer that add returns deletes the row, and the next record starts from init again.
 func (g Grouped[K, V]) Aggregate[A any](init func() A, add func(k K, v V, a A) A, st state.KeyValueSpec[K, A], opts ...TableOption) Table[K, A] {
-	return aggregate(g, gather("aggregate", opts, TableOption.tableOption), init, func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
+	return aggregate(g, gather("aggregate", opts, TableOption.tableOption, init, add), init, func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
 }
 
 // TryAggregate is Aggregate with a function that may fail. Key, Time, State, Errors, Nulls: as Aggregate; an error of add meets the policy.
 func (g Grouped[K, V]) TryAggregate[A any](
 	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.KeyValueSpec[K, A], opts ...TableOption,
 ) Table[K, A] {
-	o := gather("aggregate", opts, TableOption.tableOption)
+	o := gather("aggregate", opts, TableOption.tableOption, init, add)
 	o.Rejects = true
 	return aggregate(g, o, init, add, st)
 }
@@ -91,18 +91,18 @@ func aggregate[K, V, A any](
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
+	spec.Owns = append(spec.Owns, st)
 	t := &tableNode[K, A]{spec: spec, store: &st}
 	t.port = attachAggregate(g, spec, t, init, add, t.outlet)
 	t.coalesce(o, st.Info().Name, st.Serdes)
 	return Table[K, A]{b: g.b, t: t}
 }
 
-// attachAggregate adds the node that keeps t's rows, or one of several that do.
+// attachAggregate adds the node that keeps t's rows, or one of several that do. spec says so.
 func attachAggregate[K, V, A any](
 	g Grouped[K, V], spec topology.NodeSpec, t *tableNode[K, A], init func() A, add adder[K, V, A], out outlet[K, A],
 ) topology.Port[K, topology.Change[A]] {
 	st := *t.store
-	spec.Stores = append(spec.Stores, st)
 	return g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (topology.Processor[K, V], error) {
 		return &aggregator[K, V, A]{
 			nc: c, store: st.Open(c), fold: fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()},

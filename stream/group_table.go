@@ -25,14 +25,14 @@ type GroupedTable[K, V any] struct {
 // row; a row for which it returns a nil key or value is in no group, counted. Superseded updates of a versioned table are dropped, counted. PartitionBy gets the
 // new value, or the old one where there is no new one: it must go by the key alone.
 func (t Table[K, V]) GroupBy[K2, V2 any](f func(K, V) (K2, V2), via Repartition[K2, V2], opts ...RepartitionOption) GroupedTable[K2, V2] {
-	return groupTable(t.b, t.t, gather("table-group-by", opts, RepartitionOption.repartitionOption), f, via)
+	return groupTable(t.b, t.t, gather("table-group-by", opts, RepartitionOption.repartitionOption, f), f, via)
 }
 
 // GroupBy puts each window's row into a group: see Table.GroupBy. Key, Time, State, Errors, Nulls: as Table.GroupBy.
 func (t WindowedTable[K, V]) GroupBy[K2, V2 any](
 	f func(Windowed[K], V) (K2, V2), via Repartition[K2, V2], opts ...RepartitionOption,
 ) GroupedTable[K2, V2] {
-	return groupTable(t.b, t.t, gather("table-group-by", opts, RepartitionOption.repartitionOption), f, via)
+	return groupTable(t.b, t.t, gather("table-group-by", opts, RepartitionOption.repartitionOption, f), f, via)
 }
 
 func groupTable[K, V, K2, V2 any](
@@ -182,7 +182,7 @@ func (g GroupedTable[K, V]) Count(st state.KeyValueSpec[K, int64], opts ...Table
 // Key: the group's. Time: the largest of the updates reduced. State: st. Errors: a panic of a function meets the policy. Nulls: what comes without a key
 // or a value is dropped, counted; a nil pointer that a function returns deletes the row. What leaves a group without a row changes nothing.
 func (g GroupedTable[K, V]) Reduce(add, subtract func(aggregate, value V) V, st state.KeyValueSpec[K, V], opts ...TableOption) Table[K, V] {
-	return aggregateTable(g, gather("table-reduce", opts, TableOption.tableOption), nil,
+	return aggregateTable(g, gather("table-reduce", opts, TableOption.tableOption, add, subtract), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return add(a, v), nil },
 		func(_ context.Context, _ K, v, a V) (V, error) { return subtract(a, v), nil }, st)
 }
@@ -195,7 +195,7 @@ func (g GroupedTable[K, V]) Reduce(add, subtract func(aggregate, value V) V, st 
 func (g GroupedTable[K, V]) Aggregate[A any](
 	init func() A, add, subtract func(k K, v V, a A) A, st state.KeyValueSpec[K, A], opts ...TableOption,
 ) Table[K, A] {
-	return aggregateTable(g, gather("table-aggregate", opts, TableOption.tableOption), init,
+	return aggregateTable(g, gather("table-aggregate", opts, TableOption.tableOption, init, add, subtract), init,
 		func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil },
 		func(_ context.Context, k K, v V, a A) (A, error) { return subtract(k, v, a), nil }, st)
 }
@@ -205,7 +205,7 @@ func (g GroupedTable[K, V]) Aggregate[A any](
 func (g GroupedTable[K, V]) TryAggregate[A any](
 	init func() A, add, subtract func(ctx context.Context, k K, v V, a A) (A, error), st state.KeyValueSpec[K, A], opts ...TableOption,
 ) Table[K, A] {
-	o := gather("table-aggregate", opts, TableOption.tableOption)
+	o := gather("table-aggregate", opts, TableOption.tableOption, init, add, subtract)
 	o.Rejects = true
 	return aggregateTable(g, o, init, add, subtract, st)
 }
@@ -220,7 +220,7 @@ func aggregateTable[K, V, A any](
 	if spec.Name == "" {
 		spec.Name = st.Info().Name
 	}
-	spec.Stores = append(spec.Stores, st)
+	spec.Owns = append(spec.Owns, st)
 	t := &tableNode[K, A]{spec: spec, store: &st}
 	t.port = g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) (
 		topology.Processor[K, topology.Change[V]], error) {

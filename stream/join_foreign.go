@@ -18,6 +18,7 @@ type ForeignJoin[K, V, KF, VF any] struct {
 	foreignKey   serde.Serde[KF]
 	foreignValue serde.Serde[VF]
 	partition    func(k KF, n int32) int32
+	placed       bool // PartitionBy was called
 	inMemory     bool
 }
 
@@ -38,7 +39,7 @@ func (j ForeignJoin[K, V, KF, VF]) InMemory() ForeignJoin[K, V, KF, VF] { j.inMe
 
 // PartitionBy tells the partition, 0 to n-1, that holds the row of k in the other table, where that is not the one of the key's hash.
 func (j ForeignJoin[K, V, KF, VF]) PartitionBy(f func(k KF, n int32) int32) ForeignJoin[K, V, KF, VF] {
-	j.partition = f
+	j.partition, j.placed = f, true
 	return j
 }
 
@@ -47,6 +48,8 @@ func (j ForeignJoin[K, V, KF, VF]) validate() error {
 	switch {
 	case j.name == "":
 		return errors.New("the descriptor of the join has no name: make it with NewForeignJoin")
+	case j.placed && j.partition == nil:
+		return fmt.Errorf("PartitionBy of the join %q is given no function", j.name)
 	case j.key == nil || j.value == nil || j.foreignKey == nil || j.foreignValue == nil:
 		return fmt.Errorf("the descriptor of the join %q has no serde for one of its keys or values: give it all four", j.name)
 	}
@@ -87,14 +90,14 @@ func (j ForeignJoin[K, V, KF, VF]) responses() Repartition[[]byte, response[VF]]
 func (t Table[K, V]) JoinForeign[KF, VF, VR any](
 	other Table[KF, VF], fk func(V) (KF, bool), f func(V, VF) VR, via ForeignJoin[K, V, KF, VF], opts ...Option,
 ) Table[K, VR] {
-	return joinForeign(t, other, node("join-foreign", opts), valueOnly[K](fk), present(f), false, via)
+	return joinForeign(t, other, node("join-foreign", opts, fk, f), valueOnly[K](fk), present(f), false, via)
 }
 
 // JoinForeignWithKey is JoinForeign with a foreign key that depends on the row's key too. Key, Time, State, Errors, Nulls: as JoinForeign.
 func (t Table[K, V]) JoinForeignWithKey[KF, VF, VR any](
 	other Table[KF, VF], fk func(K, V) (KF, bool), f func(V, VF) VR, via ForeignJoin[K, V, KF, VF], opts ...Option,
 ) Table[K, VR] {
-	return joinForeign(t, other, node("join-foreign", opts), fk, present(f), false, via)
+	return joinForeign(t, other, node("join-foreign", opts, fk, f), fk, present(f), false, via)
 }
 
 // LeftJoinForeign is JoinForeign that keeps the rows without a partner: the result has a row for each of the table's, and f gets an absent one where
@@ -105,7 +108,7 @@ func (t Table[K, V]) JoinForeignWithKey[KF, VF, VR any](
 func (t Table[K, V]) LeftJoinForeign[KF, VF, VR any](
 	other Table[KF, VF], fk func(V) (KF, bool), f func(V, Opt[VF]) VR, via ForeignJoin[K, V, KF, VF], opts ...Option,
 ) Table[K, VR] {
-	return joinForeign(t, other, node("left-join-foreign", opts), valueOnly[K](fk), f, true, via)
+	return joinForeign(t, other, node("left-join-foreign", opts, fk, f), valueOnly[K](fk), f, true, via)
 }
 
 // LeftJoinForeignWithKey is LeftJoinForeign with a foreign key that depends on the row's key too. Key, Time, State, Errors, Nulls: as
@@ -113,7 +116,7 @@ func (t Table[K, V]) LeftJoinForeign[KF, VF, VR any](
 func (t Table[K, V]) LeftJoinForeignWithKey[KF, VF, VR any](
 	other Table[KF, VF], fk func(K, V) (KF, bool), f func(V, Opt[VF]) VR, via ForeignJoin[K, V, KF, VF], opts ...Option,
 ) Table[K, VR] {
-	return joinForeign(t, other, node("left-join-foreign", opts), fk, f, true, via)
+	return joinForeign(t, other, node("left-join-foreign", opts, fk, f), fk, f, true, via)
 }
 
 func valueOnly[K, V, KF any](fk func(V) (KF, bool)) func(K, V) (KF, bool) {

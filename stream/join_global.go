@@ -17,7 +17,7 @@ import (
 func (s Stream[K, V]) JoinGlobal[KG, VG, VR any](
 	t GlobalTable[KG, VG], key func(K, V) KG, f func(V, VG) VR, opts ...Option,
 ) Stream[K, VR] {
-	return joinGlobal(s, t, node("join-global", opts), key, func(_ context.Context, _ K, v V, row Opt[VG]) (VR, bool, error) {
+	return joinGlobal(s, t, node("join-global", opts, key, f), key, func(_ context.Context, _ K, v V, row Opt[VG]) (VR, bool, error) {
 		if !row.OK {
 			var none VR
 			return none, false, nil
@@ -30,7 +30,7 @@ func (s Stream[K, V]) JoinGlobal[KG, VG, VR any](
 func (s Stream[K, V]) TryJoinGlobal[KG, VG, VR any](
 	t GlobalTable[KG, VG], key func(K, V) KG, f func(ctx context.Context, k K, v V, row VG) (VR, error), opts ...Option,
 ) Stream[K, VR] {
-	spec := node("join-global", opts)
+	spec := node("join-global", opts, key, f)
 	spec.Rejects = true
 	return joinGlobal(s, t, spec, key, func(ctx context.Context, k K, v V, row Opt[VG]) (VR, bool, error) {
 		if !row.OK {
@@ -48,7 +48,7 @@ func (s Stream[K, V]) TryJoinGlobal[KG, VG, VR any](
 func (s Stream[K, V]) LeftJoinGlobal[KG, VG, VR any](
 	t GlobalTable[KG, VG], key func(K, V) KG, f func(V, Opt[VG]) VR, opts ...Option,
 ) Stream[K, VR] {
-	spec := node("left-join-global", opts)
+	spec := node("left-join-global", opts, key, f)
 	spec.NullKeys = true
 	return joinGlobal(s, t, spec, key, func(_ context.Context, _ K, v V, row Opt[VG]) (VR, bool, error) { return f(v, row), true, nil })
 }

@@ -58,7 +58,7 @@ func (w Between) retention() time.Duration {
 // <name>-left and <name>-right, the first alone if a stream is joined with itself. Errors: a panic of f meets the policy. Nulls: records without a
 // key or a value are dropped, counted.
 func (s Stream[K, V]) Join[VO, VR any](other Stream[K, VO], w Between, f func(V, VO) VR, st state.JoinSpec[K, V, VO], opts ...Option) Stream[K, VR] {
-	return joinStreams(s, other, w, node("join-stream", opts), streamJoin[K, V, VO, VR]{
+	return joinStreams(s, other, w, node("join-stream", opts, f), streamJoin[K, V, VO, VR]{
 		stores: st, f: func(l Opt[V], r Opt[VO]) VR { return f(l.Value, r.Value) },
 	})
 }
@@ -74,7 +74,7 @@ func (s Stream[K, V]) Join[VO, VR any](other Stream[K, VO], w Between, f func(V,
 func (s Stream[K, V]) LeftJoin[VO, VR any](
 	other Stream[K, VO], w Between, f func(V, Opt[VO]) VR, st state.JoinSpec[K, V, VO], opts ...Option,
 ) Stream[K, VR] {
-	return joinStreams(s, other, w, node("left-join-stream", opts), streamJoin[K, V, VO, VR]{
+	return joinStreams(s, other, w, node("left-join-stream", opts, f), streamJoin[K, V, VO, VR]{
 		stores: st, f: func(l Opt[V], r Opt[VO]) VR { return f(l.Value, r) }, left: true,
 	})
 }
@@ -86,7 +86,7 @@ func (s Stream[K, V]) LeftJoin[VO, VR any](
 func (s Stream[K, V]) OuterJoin[VO, VR any](
 	other Stream[K, VO], w Between, f func(Opt[V], Opt[VO]) VR, st state.JoinSpec[K, V, VO], opts ...Option,
 ) Stream[K, VR] {
-	return joinStreams(s, other, w, node("outer-join-stream", opts), streamJoin[K, V, VO, VR]{stores: st, f: f, left: true, right: true})
+	return joinStreams(s, other, w, node("outer-join-stream", opts, f), streamJoin[K, V, VO, VR]{stores: st, f: f, left: true, right: true})
 }
 
 // A streamJoin is what a join says beyond its window.
@@ -148,7 +148,7 @@ func (j streamJoin[K, L, R, VR]) specs(self bool) []state.Spec {
 func (j streamJoin[K, L, R, VR]) attach(l topology.Port[K, L], r topology.Port[K, R], spec topology.NodeSpec) topology.Port[K, VR] {
 	left, right := spec, spec
 	left.Name, right.Name = spec.Name+"-left", spec.Name+"-right"
-	left.Stores, right.Stores = j.specs(false), j.specs(false)
+	left.Owns, right.Stores = j.specs(false), j.specs(false)
 	results := topology.Merge(spec,
 		l.Attach(left, func(c *topology.NodeContext, next topology.Processor[K, VR]) (topology.Processor[K, L], error) {
 			return j.leftSide(c, j.stores.Left().Open(c), j.stores.Right().Open(c), j.waiting(c), next), nil
@@ -161,7 +161,7 @@ func (j streamJoin[K, L, R, VR]) attach(l topology.Port[K, L], r topology.Port[K
 
 // attachSelf adds a node for a stream that is joined with itself. L is R.
 func (j streamJoin[K, L, R, VR]) attachSelf(port topology.Port[K, L], spec topology.NodeSpec) topology.Port[K, VR] {
-	spec.Stores = j.specs(true)
+	spec.Owns = j.specs(true)
 	return port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, VR]) (topology.Processor[K, L], error) {
 		own := j.stores.Left().Open(c)
 		other, same := any(own).(*state.WindowStore[K, R])
@@ -184,7 +184,7 @@ func (j streamJoin[K, L, R, VR]) waiting(c *topology.NodeContext) *unmatched[K, 
 	if !j.left && !j.right {
 		return nil
 	}
-	name := j.stores.Name()
+	name := j.stores.DurableName()
 	u := &unmatched[K, L, R, VR]{
 		store: j.stores.Unmatched().Open(c), clock: c.Clock("join/" + name), least: c.Clock("least/" + name), f: j.f,
 		leftMs: (j.window.After + j.window.Grace).Milliseconds(), rightMs: (j.window.Before + j.window.Grace).Milliseconds(),

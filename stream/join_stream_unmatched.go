@@ -99,11 +99,13 @@ func (u *unmatched[K, L, R, VR]) sendAlone(
 	e *state.BufferEntry[state.SideKey[K], state.SideValue[L, R]], headers []Header, out *joinResults[K, VR],
 ) error {
 	out.nc.Enter()
+	outer := out.nc.EnterHeld()
 	v := u.f(Opt[L]{e.Value.Left, e.Key.Left}, Opt[R]{e.Value.Right, !e.Key.Left})
 	u.store.Remove(*e)
 	if err := out.send(e.Key.Key, false, v, e.At, headers); err != nil {
 		return err
 	}
+	out.nc.LeaveHeld(outer)
 	out.nc.Enter()
 	return nil
 }

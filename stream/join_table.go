@@ -15,7 +15,7 @@ import (
 // Key: kept; stream and table must be partitioned alike by it. Time: the record's. State: reads the table's store. Errors: a panic of f meets the
 // policy. Nulls: records without a key or a value are dropped, counted.
 func (s Stream[K, V]) JoinTable[VT, VR any](t Table[K, VT], f func(V, VT) VR, opts ...Option) Stream[K, VR] {
-	return joinTable(s, t, node("join-table", opts), func(_ context.Context, _ K, v V, row Opt[VT]) (VR, bool, error) {
+	return joinTable(s, t, node("join-table", opts, f), func(_ context.Context, _ K, v V, row Opt[VT]) (VR, bool, error) {
 		if !row.OK {
 			var none VR
 			return none, false, nil
@@ -28,7 +28,7 @@ func (s Stream[K, V]) JoinTable[VT, VR any](t Table[K, VT], f func(V, VT) VR, op
 func (s Stream[K, V]) TryJoinTable[VT, VR any](
 	t Table[K, VT], f func(ctx context.Context, k K, v V, row VT) (VR, error), opts ...Option,
 ) Stream[K, VR] {
-	spec := node("join-table", opts)
+	spec := node("join-table", opts, f)
 	spec.Rejects = true
 	return joinTable(s, t, spec, func(ctx context.Context, k K, v V, row Opt[VT]) (VR, bool, error) {
 		if !row.OK {
@@ -44,7 +44,7 @@ func (s Stream[K, V]) TryJoinTable[VT, VR any](
 //
 // Key, Time, State, Errors: as JoinTable. Nulls: records without a value are dropped, counted; one without a key has no row.
 func (s Stream[K, V]) LeftJoinTable[VT, VR any](t Table[K, VT], f func(V, Opt[VT]) VR, opts ...Option) Stream[K, VR] {
-	spec := node("left-join-table", opts)
+	spec := node("left-join-table", opts, f)
 	spec.NullKeys = true
 	return joinTable(s, t, spec, func(_ context.Context, _ K, v V, row Opt[VT]) (VR, bool, error) { return f(v, row), true, nil })
 }

@@ -23,7 +23,7 @@ import (
 //
 // A table with Coalesce cannot be joined, since its rows are ahead of its updates: coalesce the result.
 func (t Table[K, V]) Join[VO, VR any](other Table[K, VO], f func(V, VO) VR, opts ...Option) Table[K, VR] {
-	return joinTables(t, other, node("join-tables", opts), innerJoin, func(l Opt[V], r Opt[VO]) VR { return f(l.Value, r.Value) })
+	return joinTables(t, other, node("join-tables", opts, f), innerJoin, func(l Opt[V], r Opt[VO]) VR { return f(l.Value, r.Value) })
 }
 
 // LeftJoin is Join that keeps every row of this table: f gets an absent one of the other where there is none.
@@ -31,7 +31,7 @@ func (t Table[K, V]) Join[VO, VR any](other Table[K, VO], f func(V, VO) VR, opts
 // Key, Time, State, Errors: as Join; the time is this row's where the other side has none. Nulls: a delete on this side deletes the result, one on the other
 // side makes f see an absent row. Superseded updates are dropped, counted.
 func (t Table[K, V]) LeftJoin[VO, VR any](other Table[K, VO], f func(V, Opt[VO]) VR, opts ...Option) Table[K, VR] {
-	spec := node("left-join-tables", opts)
+	spec := node("left-join-tables", opts, f)
 	if t.b != nil {
 		t.t.sendOld() // so that deletes of rows that never were are not mentioned
 	}
@@ -43,7 +43,7 @@ func (t Table[K, V]) LeftJoin[VO, VR any](other Table[K, VO], f func(V, Opt[VO])
 // Key, Time, State, Errors: as Join; the time is that of the only row where a side has none. Nulls: a delete makes f see an absent row; that of the last row
 // deletes the result. Superseded updates are dropped, counted.
 func (t Table[K, V]) OuterJoin[VO, VR any](other Table[K, VO], f func(Opt[V], Opt[VO]) VR, opts ...Option) Table[K, VR] {
-	spec := node("outer-join-tables", opts)
+	spec := node("outer-join-tables", opts, f)
 	if t.b != nil {
 		t.t.sendOld()
 	}

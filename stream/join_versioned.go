@@ -1,6 +1,7 @@
 package stream
 
 import (
+	"errors"
 	"fmt"
 	"reflect"
 	"time"
@@ -13,7 +14,7 @@ import (
 // A VersionedJoinOption fits joins with versioned tables: Grace and every Common option.
 type VersionedJoinOption interface{ versionedJoinOption(s *settings) }
 
-func (o Common) versionedJoinOption(s *settings) { o.set(s) }
+func (o Common) versionedJoinOption(s *settings) { o.apply.on(s) }
 
 // A Wait is the option that Grace makes.
 type Wait struct {
@@ -34,10 +35,10 @@ func Grace[K, V any](d time.Duration, buffer state.JoinBufferSpec[K, V]) Wait { 
 // order of their times, then of their encoded keys; one that comes later than the grace is joined at once.
 //
 // Key: kept; stream and table must be partitioned alike by it. Time: the record's. State: reads the table's store; the buffer of Grace. Errors: a panic of f
-// meets the policy; one behind the buffer is the failure of the record that ended the wait, and the record that waited stays. Nulls: records without a key or
+// meets the policy; one behind the buffer stops the task unless a retry helps, and the record that waited stays. Nulls: records without a key or
 // a value are dropped, counted.
 func (s Stream[K, V]) JoinVersioned[VT, VR any](t VersionedTable[K, VT], f func(V, VT) VR, opts ...VersionedJoinOption) Stream[K, VR] {
-	return joinVersioned(s, t, gather("join-versioned", opts, VersionedJoinOption.versionedJoinOption), func(v V, row Opt[VT]) (VR, bool) {
+	return joinVersioned(s, t, gather("join-versioned", opts, VersionedJoinOption.versionedJoinOption, f), func(v V, row Opt[VT]) (VR, bool) {
 		if !row.OK {
 			var none VR
 			return none, false
@@ -51,7 +52,7 @@ func (s Stream[K, V]) JoinVersioned[VT, VR any](t VersionedTable[K, VT], f func(
 // Key, Time, State, Errors: as JoinVersioned. Nulls: records without a value are dropped, counted; one without a key has no row to wait for and is joined at
 // once.
 func (s Stream[K, V]) LeftJoinVersioned[VT, VR any](t VersionedTable[K, VT], f func(V, Opt[VT]) VR, opts ...VersionedJoinOption) Stream[K, VR] {
-	o := gather("left-join-versioned", opts, VersionedJoinOption.versionedJoinOption)
+	o := gather("left-join-versioned", opts, VersionedJoinOption.versionedJoinOption, f)
 	o.NullKeys = true
 	return joinVersioned(s, t, o, func(v V, row Opt[VT]) (VR, bool) { return f(v, row), true })
 }
@@ -61,10 +62,14 @@ func joinVersioned[K, V, VT, VR any](s Stream[K, V], t VersionedTable[K, VT], o 
 		return Stream[K, VR]{}
 	}
 	spec := o.NodeSpec
+	if t.t.history == nil {
+		s.b.report(spec, errors.New("the table has no versions: use VersionedTable or ToVersionedTable, and their methods"))
+		return Stream[K, VR]{}
+	}
 	s.rekey.check(s.b, spec, reflect.TypeFor[K]())
 	buffer, buffered := joinBuffer(s, t.t.history.store.Info().Retention, &o)
 	if buffered {
-		spec.Stores = append(spec.Stores, buffer)
+		spec.Owns = append(spec.Owns, buffer)
 	}
 	port := s.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, VR]) (topology.Processor[K, V], error) {
 		get, err := t.t.history.open(c)
@@ -93,6 +98,7 @@ func joinVersioned[K, V, VT, VR any](s Stream[K, V], t VersionedTable[K, VT], o 
 // joinBuffer returns the buffer that the options name, for whole records, and false if there is no wait.
 func joinBuffer[K, V any](s Stream[K, V], history time.Duration, o *settings) (buffer state.JoinBufferSpec[K, held[V]], ok bool) {
 	spec := typed[state.JoinBufferSpec[K, V]](s.b, o, "Grace", o.grace.buffer)
+	_, same := o.grace.buffer.(state.JoinBufferSpec[K, V])
 	key, value := spec.Serdes()
 	switch d := o.grace.d; {
 	case d < 0 || d > 0 && d < time.Millisecond:
@@ -102,7 +108,10 @@ func joinBuffer[K, V any](s Stream[K, V], history time.Duration, o *settings) (b
 		s.b.report(o.NodeSpec, fmt.Errorf("a grace of %v is longer than the table's history of %v: rows would be forgotten before they are "+
 			"looked up; give the store of the table a longer history", d, history))
 		return buffer, false
-	case d == 0 || spec.Info().Name == "" && key == nil: // of other types: reported
+	case d == 0 || !same: // one of other types is reported
+		return buffer, false
+	case key == nil || value == nil:
+		s.b.report(o.NodeSpec, fmt.Errorf("store %q has no serde for its key or its value", spec.Info().Name))
 		return buffer, false
 	}
 	return spec.Rows(key, heldSerde[V]{value}), true
@@ -199,9 +208,11 @@ func (p *waitingJoin[K, V]) advance(now int64) error {
 		}
 		p.buffer.Remove(e)
 		e.Value.release(e.Key, &p.due)
+		outer := p.nc.EnterHeld()
 		if err := p.join(&p.due); err != nil {
 			return err
 		}
+		p.nc.LeaveHeld(outer)
 	}
 	return nil
 }

@@ -13,17 +13,17 @@ import (
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones pass uncalled; a
 // nil pointer that f returns is a null.
 func (s Stream[K, V]) MapValues[V2 any](f func(V) V2, opts ...Option) Stream[K, V2] {
-	return mapValues(s, pure(node("map-values", opts)), func(_ context.Context, _ K, v V) (V2, error) { return f(v), nil })
+	return mapValues(s, pure(node("map-values", opts, f)), func(_ context.Context, _ K, v V) (V2, error) { return f(v), nil })
 }
 
 // MapValuesWithKey is MapValues with a function that sees the key. Key, Time, State, Errors, Nulls: as MapValues.
 func (s Stream[K, V]) MapValuesWithKey[V2 any](f func(K, V) V2, opts ...Option) Stream[K, V2] {
-	return mapValues(s, pure(node("map-values", opts)), func(_ context.Context, k K, v V) (V2, error) { return f(k, v), nil })
+	return mapValues(s, pure(node("map-values", opts, f)), func(_ context.Context, k K, v V) (V2, error) { return f(k, v), nil })
 }
 
 // TryMapValues is MapValues with a function that may fail. Key, Time, State, Errors, Nulls: as MapValues; an error of f meets the policy.
 func (s Stream[K, V]) TryMapValues[V2 any](f func(ctx context.Context, k K, v V) (V2, error), opts ...Option) Stream[K, V2] {
-	spec := node("map-values", opts)
+	spec := node("map-values", opts, f)
 	spec.Rejects = true
 	return mapValues(s, spec, f)
 }
@@ -71,7 +71,7 @@ func (p *mapper[K, V, V2]) Process(r *Record[K, V]) error {
 // Key: f's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones are
 // dropped, counted; nil pointers that f returns are nulls.
 func (s Stream[K, V]) Map[K2, V2 any](f func(K, V) (K2, V2), opts ...KeyOption) Stream[K2, V2] {
-	return flatMap(s, gather("map", opts, KeyOption.keyOption).pure(), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
+	return flatMap(s, gather("map", opts, KeyOption.keyOption, f).pure(), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
 		k2, v2 := f(k, v)
 		return one(k2, v2), nil
 	}, 0)
@@ -79,7 +79,7 @@ func (s Stream[K, V]) Map[K2, V2 any](f func(K, V) (K2, V2), opts ...KeyOption) 
 
 // TryMap is Map with a function that may fail. Key, Time, State, Errors, Nulls: as Map; an error of f meets the policy.
 func (s Stream[K, V]) TryMap[K2, V2 any](f func(ctx context.Context, k K, v V) (K2, V2, error), opts ...KeyOption) Stream[K2, V2] {
-	o := gather("map", opts, KeyOption.keyOption)
+	o := gather("map", opts, KeyOption.keyOption, f)
 	o.Rejects = true
 	return flatMap(s, o, func(ctx context.Context, k K, v V) (iter.Seq2[K2, V2], error) {
 		k2, v2, err := f(ctx, k, v)
@@ -92,14 +92,14 @@ func (s Stream[K, V]) TryMap[K2, V2 any](f func(ctx context.Context, k K, v V) (
 //
 // Key: the sequence's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: as Map.
 func (s Stream[K, V]) FlatMap[K2, V2 any](f func(K, V) iter.Seq2[K2, V2], opts ...KeyOption) Stream[K2, V2] {
-	return flatMap(s, gather("flat-map", opts, KeyOption.keyOption).pure(), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) { return f(k, v), nil }, 0)
+	return flatMap(s, gather("flat-map", opts, KeyOption.keyOption, f).pure(), func(_ context.Context, k K, v V) (iter.Seq2[K2, V2], error) { return f(k, v), nil }, 0)
 }
 
 // TryFlatMap is FlatMap with a function that may fail. Key, Time, State, Errors, Nulls: as FlatMap; an error of f meets the policy.
 func (s Stream[K, V]) TryFlatMap[K2, V2 any](
 	f func(ctx context.Context, k K, v V) (iter.Seq2[K2, V2], error), opts ...KeyOption,
 ) Stream[K2, V2] {
-	o := gather("flat-map", opts, KeyOption.keyOption)
+	o := gather("flat-map", opts, KeyOption.keyOption, f)
 	o.Rejects = true
 	return flatMap(s, o, f, 0)
 }
@@ -109,13 +109,13 @@ func (s Stream[K, V]) TryFlatMap[K2, V2 any](
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones are dropped,
 // counted.
 func (s Stream[K, V]) FlatMapValues[V2 any](f func(V) []V2, opts ...Option) Stream[K, V2] {
-	return flatMapValues(s, pure(node("flat-map-values", opts)), func(_ context.Context, _ K, v V) ([]V2, error) { return f(v), nil })
+	return flatMapValues(s, pure(node("flat-map-values", opts, f)), func(_ context.Context, _ K, v V) ([]V2, error) { return f(v), nil })
 }
 
 // TryFlatMapValues is FlatMapValues with a function that may fail. Key, Time, State, Errors, Nulls: as FlatMapValues; an error of f meets the
 // policy.
 func (s Stream[K, V]) TryFlatMapValues[V2 any](f func(ctx context.Context, k K, v V) ([]V2, error), opts ...Option) Stream[K, V2] {
-	spec := node("flat-map-values", opts)
+	spec := node("flat-map-values", opts, f)
 	spec.Rejects = true
 	return flatMapValues(s, spec, f)
 }
@@ -140,7 +140,7 @@ func flatMapValues[K, V, V2 any](s Stream[K, V], spec topology.NodeSpec, f func(
 // Key: f's. Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: visible if the type is nullable, else tombstones are
 // dropped, counted; a nil pointer that f returns is a record without a key.
 func (s Stream[K, V]) SelectKey[K2 any](f func(K, V) K2, opts ...KeyOption) Stream[K2, V] {
-	return selectKey(s, gather("select-key", opts, KeyOption.keyOption), f)
+	return selectKey(s, gather("select-key", opts, KeyOption.keyOption, f), f)
 }
 
 func selectKey[K, V, K2 any](s Stream[K, V], o settings, f func(K, V) K2) Stream[K2, V] {

@@ -34,23 +34,26 @@ type SinkOption interface{ sinkOption(s *settings) }
 // A ProcessOption fits Process and ProcessValues: Stores and every Common option.
 type ProcessOption interface{ processOption(s *settings) }
 
-// Common is an option that fits everywhere.
-type Common struct{ apply func(s *settings) }
+// A change is what an option does to the settings of its call: nothing, for the zero value of an option.
+type change func(s *settings)
 
-func (o Common) option(s *settings)            { o.set(s) }
-func (o Common) keyOption(s *settings)         { o.set(s) }
-func (o Common) repartitionOption(s *settings) { o.set(s) }
-func (o Common) tableOption(s *settings)       { o.set(s) }
-func (o Common) sourceTableOption(s *settings) { o.set(s) }
-func (o Common) sourceOption(s *settings)      { o.set(s) }
-func (o Common) sinkOption(s *settings)        { o.set(s) }
-func (o Common) processOption(s *settings)     { o.set(s) }
-
-func (o Common) set(s *settings) {
-	if o.apply != nil {
-		o.apply(s)
+func (c change) on(s *settings) {
+	if c != nil {
+		c(s)
 	}
 }
+
+// Common is an option that fits everywhere.
+type Common struct{ apply change }
+
+func (o Common) option(s *settings)            { o.apply.on(s) }
+func (o Common) keyOption(s *settings)         { o.apply.on(s) }
+func (o Common) repartitionOption(s *settings) { o.apply.on(s) }
+func (o Common) tableOption(s *settings)       { o.apply.on(s) }
+func (o Common) sourceTableOption(s *settings) { o.apply.on(s) }
+func (o Common) sourceOption(s *settings)      { o.apply.on(s) }
+func (o Common) sinkOption(s *settings)        { o.apply.on(s) }
+func (o Common) processOption(s *settings)     { o.apply.on(s) }
 
 // Named names the operator: in descriptions, counters and dead letters, and as the name under which its timers survive restarts.
 func Named(name string) Common { return Common{func(s *settings) { s.Name = name }} }
@@ -59,20 +62,20 @@ func Named(name string) Common { return Common{func(s *settings) { s.Name = name
 func OnError(p dlq.Policy) Common { return Common{func(s *settings) { s.Policy = p }} }
 
 // A KeyChange is an option of operators that may change the key.
-type KeyChange struct{ apply func(s *settings) }
+type KeyChange struct{ apply change }
 
-func (o KeyChange) keyOption(s *settings)     { o.apply(s) }
-func (o KeyChange) processOption(s *settings) { o.apply(s) }
+func (o KeyChange) keyOption(s *settings)     { o.apply.on(s) }
+func (o KeyChange) processOption(s *settings) { o.apply.on(s) }
 
 // KeepsPartitioning says that a new key is in the partition that the old one was in: records that had the same key as one another stay together. No
 // repartition is asked for then. Nothing checks it: where it is not true, keys are counted and joined in pieces.
 func KeepsPartitioning() KeyChange { return KeyChange{func(s *settings) { s.keepsPartitions = true }} }
 
 // A Source is an option of everything that reads a topic of the cluster.
-type Source struct{ apply func(s *settings) }
+type Source struct{ apply change }
 
-func (o Source) sourceOption(s *settings)      { o.apply(s) }
-func (o Source) sourceTableOption(s *settings) { o.apply(s) }
+func (o Source) sourceOption(s *settings)      { o.apply.on(s) }
+func (o Source) sourceTableOption(s *settings) { o.apply.on(s) }
 
 // An Idle is the option that IdleAfter makes.
 type Idle struct{ after time.Duration }
@@ -89,10 +92,10 @@ func (o Idle) repartitionOption(s *settings) { s.idle = o.after }
 func IdleAfter(d time.Duration) Idle { return Idle{d} }
 
 // A Result is an option of operators that keep a table in a store.
-type Result struct{ apply func(s *settings) }
+type Result struct{ apply change }
 
-func (o Result) tableOption(s *settings)       { o.apply(s) }
-func (o Result) sourceTableOption(s *settings) { o.apply(s) }
+func (o Result) tableOption(s *settings)       { o.apply.on(s) }
+func (o Result) sourceTableOption(s *settings) { o.apply.on(s) }
 
 // Start says where a source begins in a partition that has no committed offset.
 type Start = topology.StartFrom
@@ -116,10 +119,10 @@ func TimestampFrom[K, V any](f func(K, V) time.Time) Source {
 }
 
 // A Partitioner is an option of everything that writes a topic.
-type Partitioner struct{ apply func(s *settings) }
+type Partitioner struct{ apply change }
 
-func (o Partitioner) sinkOption(s *settings)        { o.apply(s) }
-func (o Partitioner) repartitionOption(s *settings) { o.apply(s) }
+func (o Partitioner) sinkOption(s *settings)        { o.apply.on(s) }
+func (o Partitioner) repartitionOption(s *settings) { o.apply.on(s) }
 
 // PartitionBy chooses the partition, 0 to n-1, instead of the key's hash. K and V are the topic's types.
 func PartitionBy[K, V any](f func(k K, v V, n int32) int32) Partitioner {
@@ -156,9 +159,9 @@ func newSettings(op string) settings {
 }
 
 // node makes the description of an operator's node. It must be called by the operator itself or one of its helpers: the position is that of
-// the first caller outside of this module's building packages.
-func node(op string, opts []Option) topology.NodeSpec {
-	return gather(op, opts, Option.option).NodeSpec
+// the first caller outside of this module's building packages. functions are those that the user must give: see gather.
+func node(op string, opts []Option, functions ...any) topology.NodeSpec {
+	return gather(op, opts, Option.option, functions...).NodeSpec
 }
 
 // pure marks an operator that only makes records of records: see topology.NodeSpec.
@@ -172,15 +175,37 @@ func (s settings) pure() settings {
 	return s
 }
 
-// gather makes the settings of a call from its options, of one of the interfaces above.
-func gather[O any](op string, opts []O, apply func(O, *settings)) settings {
+// gather makes the settings of a call from its options, of one of the interfaces above. functions are those that the user must give: one that is nil is an
+// error of Build, at the position of the call.
+func gather[O any](op string, opts []O, apply func(O, *settings), functions ...any) settings {
 	s := newSettings(op)
 	for _, o := range opts {
-		if any(o) != nil {
+		if !missing(o) {
 			apply(o, &s)
 		}
 	}
+	for _, f := range functions {
+		if missing(f) {
+			s.Err = fmt.Errorf("a function is nil: give it a %v", reflect.TypeOf(f))
+			break
+		}
+	}
 	return s
+}
+
+// functions are the elements of a list, for gather.
+func functions[F any](list []F) []any {
+	out := make([]any, len(list))
+	for i, f := range list {
+		out[i] = f
+	}
+	return out
+}
+
+// missing tells whether x is nil, of an interface or as a function or pointer.
+func missing(x any) bool {
+	v := reflect.ValueOf(x)
+	return x == nil || (v.Kind() == reflect.Func || v.Kind() == reflect.Pointer) && v.IsNil()
 }
 
 // typed returns an option's function as F; the zero F if the option was not given.
@@ -193,6 +218,9 @@ func typed[F any](b *Builder, s *settings, option string, f any) F {
 	if !ok {
 		b.report(s.NodeSpec, fmt.Errorf("%s is given a %v here: it must be a %v", option, reflect.TypeOf(f), reflect.TypeFor[F]()))
 		return zero
+	}
+	if missing(g) {
+		b.report(s.NodeSpec, fmt.Errorf("%s is given no function: it must be a %v", option, reflect.TypeFor[F]()))
 	}
 	return g
 }

@@ -53,7 +53,7 @@ func (t Table[K, V]) ProcessValues[V2 any](
 	if t.b == nil {
 		return Table[K, V2]{}
 	}
-	spec := gather("table-process-values", opts, ProcessOption.processOption).NodeSpec
+	spec := gather("table-process-values", opts, ProcessOption.processOption, setup).NodeSpec
 	spec.Rejects = true
 	out := &tableNode[K, V2]{spec: spec, derived: true, inherits: t.t.isVersioned}
 	unkept := fmt.Errorf("the rows that ProcessValues at %s makes are not kept, and an operator downstream needs them: add "+

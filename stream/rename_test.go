@@ -92,6 +92,7 @@ func TestRenamedFrom_KeepsTheSignatureAndTheChangelogs(t *testing.T) {
 	t.Parallel()
 	before, now := storesNamed("").build(t), renamed().build(t)
 	require.Equal(t, before.Signature(), now.Signature())
+	require.Empty(t, topology.Compare(before.Manifest(), now.Manifest()))
 	names := func(top *topology.Topology) (out []string) {
 		plan, err := top.Plan("app", func(string) (int32, bool) { return 1, true })
 		require.NoError(t, err)
@@ -112,4 +113,32 @@ func TestRenamedFrom_RefusesANameThatAnotherStoreHas(t *testing.T) {
 	s.GroupByKey().Count(numberStore("others").RenamedFrom("rows"))
 	_, err := b.Build()
 	require.ErrorContains(t, err, `both keep their state under the durable name "rows"`)
+}
+
+// What an operator knows of time goes by the store's durable name, as its rows do.
+func TestRenamedFrom_GoesOnWithTheClocksOfOperators(t *testing.T) {
+	t.Parallel()
+	build := func(sessions state.SessionSpec[string, int64], waiting state.BufferSpec[string, string], pairs lineJoin) *topology.Topology {
+		b := stream.NewBuilder()
+		s := b.Stream(lines("in"))
+		s.GroupByKey().SessionWindow(stream.Session{Gap: in(5)}, stream.OnClose).Count(sessions).ToStream(windowLabel).To(numbers("sessions"))
+		s.ToTable(lineStore("rows")).Suppress(waiting, stream.UntilTimeLimit{Limit: in(20)}).ToStream().To(lines("latest"))
+		left.of(s, b.Stream(lines("right")), window(5, 5, 0), pairs).To(lines("pairs"))
+		top, err := b.Build()
+		require.NoError(t, err)
+		return top
+	}
+	d := streamtest.New(t, build(sessionStore("sessions"), lineBuffer("waiting"), lineJoinOf("pairs")))
+	feed(t, d, "in", "k=a@1", "k=b@100")
+	require.Equal(t, []string{"k[1-1]=1@1"}, read(d, "sessions"))
+	require.Equal(t, []string{"k=b@100"}, read(d, "latest"))
+	require.Equal(t, []string{"k=a+none@1"}, read(d, "pairs"))
+	d.Crash()
+	d.LoseDisk()
+	d.RestartWith(build(sessionStore("sessions-now").RenamedFrom("sessions"), lineBuffer("waiting-now").RenamedFrom("waiting"),
+		lineJoinOf("pairs-now").RenamedFrom("pairs")))
+	feed(t, d, "in", "l=late@2")
+	require.Equal(t, int64(2), d.Dropped("late"), "by the sessions, and for later partners")
+	require.Equal(t, []string{"l=late@2"}, read(d, "latest"), "its time is over")
+	require.Equal(t, []string{"l=late+none@2"}, read(d, "pairs"), "no partner is waited for")
 }

@@ -1,25 +1,15 @@
 package stream_test
 
-import (
-	"testing"
+import "maps"
 
-	"github.com/weirstream/weir/state"
-	"github.com/weirstream/weir/stream"
-	"github.com/weirstream/weir/stream/streamtest"
-)
-
-// scriptPrograms are the programs of the scripts, by name. All read "in", some "other" too, and write "out".
-var scriptPrograms = map[string]scriptProgram{
-	"count": {
-		build: func(b *stream.Builder) {
-			b.Stream(lines("in")).GroupByKey().Count(numberStore("counts")).ToStream().To(numbers("out"))
-		},
-		rows: keyValueRows(numberStore("counts")),
-	},
-}
-
-func keyValueRows[V any](spec state.KeyValueSpec[string, V]) map[string]func(testing.TB, *streamtest.Driver) []string {
-	return map[string]func(testing.TB, *streamtest.Driver) []string{
-		spec.Info().Name: func(tb testing.TB, d *streamtest.Driver) []string { return rows(tb, d, spec) },
+// scriptPrograms are the programs of the scripts, by name. Most read "in", some "left" and "right" or others too, and write "out".
+var scriptPrograms = func() map[string]scriptProgram {
+	all := map[string]scriptProgram{}
+	for _, kind := range []map[string]scriptProgram{
+		sourcePrograms, recordPrograms, topicPrograms, aggregationPrograms, windowPrograms, tablePrograms, tableJoinPrograms, streamJoinPrograms,
+		lookupPrograms, holdingPrograms, processorPrograms, policyPrograms,
+	} {
+		maps.Copy(all, kind)
 	}
-}
+	return all
+}()

@@ -4,7 +4,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
-	"slices"
+	"strconv"
 	"strings"
 	"testing"
 	"time"
@@ -16,26 +16,24 @@ import (
 	"github.com/weirstream/weir/stream/streamtest"
 )
 
-// A scriptProgram is what the scripts of one operator run.
-type scriptProgram struct {
-	build func(b *stream.Builder)
-	// rows prints the rows of a store, by its name.
-	rows map[string]func(tb testing.TB, d *streamtest.Driver) []string
-}
+// A scriptProgram is what scripts run: it builds the program, and returns how its stores are shown.
+type scriptProgram func(b *stream.Builder) views
 
 // The scripts in testdata/scripts are the operators' manual: each names a program of scriptPrograms and tells what comes out of it. A line is a
 // comment (#), a command, or, indented, a line that the command before printed. The commands:
 //
-//	program NAME [manual]      runs the program; with manual, only commit commits
-//	send TOPIC K=V@MS ...      writes records; null is no key or no value
-//	wait DURATION              moves the wall clock
-//	commit                     commits
-//	crash, lose-disk, restart  ends the program as kill -9 would, removes its disk, starts it from what is committed
-//	read TOPIC                 prints the new committed records
-//	rows STORE                 prints the rows of a store
-//	dropped REASON             prints how many records were dropped for that reason
-//	letters TOPIC              prints the new dead letters of a topic, with their reasons
-//	fails TOPIC K=V@MS         writes a record that the program fails with, and prints the error's last words
+//	program NAME [manual] [TOPIC:N ...]  runs the program; with manual, only commit commits; topics have N partitions, else one
+//	send TOPIC K=V@MS[#H=V] ...          writes records, with a header; null is no key or no value
+//	wait DURATION                        moves the wall clock
+//	commit                               commits
+//	crash, lose-disk, restart            ends the program as kill -9 would, removes its disk, starts it from what is committed
+//	read TOPIC [partitions]              prints the new committed records, with their partitions in front of them
+//	rows STORE [PARTITION]               prints the rows of a store
+//	calls                                prints the calls of a function since the last time
+//	dropped [REASON]                     prints how many records were dropped for that reason
+//	counted KIND [REASON]                prints any other counter
+//	letters TOPIC                        prints the new dead letters of a topic, with their reasons
+//	fails TOPIC K=V@MS                   writes a record that the program fails with, and prints the error's last words
 //
 // go test ./stream -run Script -update writes what is printed into the scripts.
 func TestScripts_SayWhatOperatorsDo(t *testing.T) {
@@ -64,9 +62,9 @@ func TestScripts_SayWhatOperatorsDo(t *testing.T) {
 
 // A script runs one file.
 type script struct {
-	t       *testing.T
-	program scriptProgram
-	d       *streamtest.Driver
+	t     *testing.T
+	views views
+	d     *streamtest.Driver
 }
 
 // run returns the script with what its commands print.
@@ -93,7 +91,9 @@ func (s *script) do(command string, words []string) []string {
 	case "program":
 		s.start(words)
 	case "send":
-		feed(s.t, s.d, words[0], words[1:]...)
+		for _, r := range words[1:] {
+			s.send(words[0], r)
+		}
 	case "fails":
 		err := tryFeed(s.t, s.d, words[0], words[1])
 		require.Error(s.t, err)
@@ -111,13 +111,21 @@ func (s *script) do(command string, words []string) []string {
 	case "restart":
 		s.d.Restart()
 	case "read":
-		return read(s.d, words[0])
+		return s.read(words[0], len(words) > 1)
 	case "rows":
-		print := s.program.rows[words[0]]
-		require.NotNil(s.t, print, "store %q", words[0])
-		return print(s.t, s.d)
+		partition := int32(0)
+		if len(words) > 1 {
+			n, err := strconv.ParseInt(words[1], 10, 32)
+			require.NoError(s.t, err)
+			partition = int32(n)
+		}
+		return s.view(words[0], partition)
+	case "calls":
+		return s.view("calls", 0)
 	case "dropped":
-		return []string{fmt.Sprint(s.d.Dropped(words[0]))}
+		return []string{fmt.Sprint(s.d.Dropped(strings.Join(words, "")))}
+	case "counted":
+		return []string{fmt.Sprint(s.d.Count(words[0], strings.Join(words[1:], "")))}
 	case "letters":
 		var out []string
 		for _, l := range s.d.DeadLetters(words[0]) {
@@ -132,14 +140,60 @@ func (s *script) do(command string, words []string) []string {
 
 func (s *script) start(words []string) {
 	s.t.Helper()
-	var ok bool
-	s.program, ok = scriptPrograms[words[0]]
+	program, ok := scriptPrograms[words[0]]
 	require.True(s.t, ok, "program %q is not in scriptPrograms", words[0])
 	b := stream.NewBuilder()
-	s.program.build(b)
+	s.views = program(b)
 	var opts []streamtest.Option
-	if slices.Contains(words[1:], "manual") {
-		opts = append(opts, streamtest.ManualCommit())
+	for _, word := range words[1:] {
+		topic, n, partitioned := strings.Cut(word, ":")
+		switch {
+		case word == "manual":
+			opts = append(opts, streamtest.ManualCommit())
+		case partitioned:
+			partitions, err := strconv.ParseInt(n, 10, 32)
+			require.NoError(s.t, err)
+			opts = append(opts, streamtest.Partitions(topic, int32(partitions)))
+		default:
+			require.FailNow(s.t, "unknown option", word)
+		}
 	}
 	s.d = start(s.t, b, opts...)
+}
+
+func (s *script) send(topic, record string) {
+	s.t.Helper()
+	record, header, ok := strings.Cut(record, "#")
+	key, value, ts := parse(s.t, record)
+	var headers []stream.Header
+	if ok {
+		name, v, _ := strings.Cut(header, "=")
+		headers = append(headers, stream.Header{Key: name, Value: []byte(v)})
+	}
+	require.NoError(s.t, s.d.TrySendRaw(topic, key, value, ts, headers...), "record %q", record)
+}
+
+func (s *script) read(topic string, partitions bool) []string {
+	var out []string
+	for _, r := range s.d.ReadRaw(topic) {
+		line := fmt.Sprintf("%s=%s@%d", orNull(r.Key), orNull(r.Value), r.TimestampMs)
+		for _, h := range r.Headers {
+			if strings.HasPrefix(h.Key, "__weir.") {
+				continue // of the library's own, between repartitions
+			}
+			line += fmt.Sprintf("#%s=%s", h.Key, h.Value)
+		}
+		if partitions {
+			line = fmt.Sprintf("%d: %s", r.Partition, line)
+		}
+		out = append(out, line)
+	}
+	return out
+}
+
+func (s *script) view(name string, partition int32) []string {
+	s.t.Helper()
+	show := s.views[name]
+	require.NotNil(s.t, show, "the program shows no %q", name)
+	return show(s.t, s.d, partition)
 }

@@ -80,7 +80,7 @@ func (w SessionWindowed[K, V]) Count(st state.SessionSpec[K, int64], opts ...Tab
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
 func (w SessionWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.SessionSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
-	return sessionAggregate(w, gather("session-reduce", opts, TableOption.tableOption), nil,
+	return sessionAggregate(w, gather("session-reduce", opts, TableOption.tableOption, f), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, func(_ K, a, b V) V { return f(a, b) }, st)
 }
 
@@ -91,7 +91,7 @@ func (w SessionWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.Ses
 func (w SessionWindowed[K, V]) Aggregate[A any](
 	init func() A, add func(k K, v V, a A) A, merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	return sessionAggregate(w, gather("session-aggregate", opts, TableOption.tableOption), init,
+	return sessionAggregate(w, gather("session-aggregate", opts, TableOption.tableOption, init, add, merge), init,
 		func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, merge, st)
 }
 
@@ -100,7 +100,7 @@ func (w SessionWindowed[K, V]) Aggregate[A any](
 func (w SessionWindowed[K, V]) TryAggregate[A any](
 	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), merge func(k K, a, b A) A, st state.SessionSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	o := gather("session-aggregate", opts, TableOption.tableOption)
+	o := gather("session-aggregate", opts, TableOption.tableOption, init, add, merge)
 	o.Rejects = true
 	return sessionAggregate(w, o, init, add, merge, st)
 }
@@ -113,6 +113,7 @@ func sessionAggregate[K, V, A any](
 	}
 	return sessionTable(w.g.b, w.sessions, w.emit, o, st,
 		func(spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.SessionSpec[K, A]) topology.Port[Windowed[K], topology.Change[A]] {
+			spec.Owns = append(spec.Owns, st)
 			return attachSession(w, spec, t, st, init, add, merge, t.outlet)
 		})
 }
@@ -152,12 +153,11 @@ func sessionTable[K, A any](
 	return WindowedTable[K, A]{b: b, t: t}
 }
 
-// attachSession adds the node that keeps t's rows, or one of several that do.
+// attachSession adds the node that keeps t's rows, or one of several that do. spec says so.
 func attachSession[K, V, A any](
 	w SessionWindowed[K, V], spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.SessionSpec[K, A],
 	init func() A, add adder[K, V, A], merge func(k K, a, b A) A, out outlet[Windowed[K], A],
 ) topology.Port[Windowed[K], topology.Change[A]] {
-	spec.Stores = append(spec.Stores, st)
 	return w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
 		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}

@@ -189,6 +189,7 @@ func (p *sessioner[K, V, A]) emitClosed(closed int64, headers []Header) error {
 	if p.emit == OnUpdate || last != state.NoTime && last >= closed || closed <= 0 {
 		return nil
 	}
+	outer := p.nc.EnterHeld()
 	for e, err := range p.store.ScanEnds(time.UnixMilli(max(last, 0)), time.UnixMilli(closed-1)) {
 		if err != nil {
 			return p.nc.Fail(err)
@@ -197,6 +198,7 @@ func (p *sessioner[K, V, A]) emitClosed(closed int64, headers []Header) error {
 			return err
 		}
 	}
+	p.nc.LeaveHeld(outer)
 	p.emitted.Set(closed)
 	p.hold()
 	return nil

@@ -84,7 +84,7 @@ func (s Stream[K, V]) To(t Topic[K, V], opts ...SinkOption) {
 // Key, Time, State, Errors, Nulls: as To; a topic that does not exist fails the record.
 func (s Stream[K, V]) ToDynamic(f func(K, V) string, format Topic[K, V], opts ...SinkOption) {
 	if s.ok() {
-		sink(s.b, s.port, format, func(r *Record[K, V]) string { return f(r.Key, r.Value) }, gather("to-dynamic", opts, SinkOption.sinkOption))
+		sink(s.b, s.port, format, func(r *Record[K, V]) string { return f(r.Key, r.Value) }, gather("to-dynamic", opts, SinkOption.sinkOption, f))
 	}
 }
 
@@ -143,7 +143,7 @@ func (s Stream[K, V]) Process[K2, V2 any](
 	if !s.ok() {
 		return Stream[K2, V2]{}
 	}
-	o := gather("process", opts, ProcessOption.processOption)
+	o := gather("process", opts, ProcessOption.processOption, setup)
 	return rekeyed(s, o, s.port.Process(o.NodeSpec, setup))
 }
 
@@ -185,7 +185,7 @@ func (s Stream[K, V]) ProcessValues[V2 any](
 	if !s.ok() {
 		return Stream[K, V2]{}
 	}
-	spec := gather("process-values", opts, ProcessOption.processOption).NodeSpec
+	spec := gather("process-values", opts, ProcessOption.processOption, setup).NodeSpec
 	port := s.port.Process(spec, func(n *Node[K, V2]) (func(context.Context, Record[K, V]) error, error) {
 		vn := &ValueNode[K, V2]{n: n}
 		f, err := setup(vn)

@@ -153,7 +153,7 @@ func (s *suppression[K, V]) attach(b *Builder, until Until, spec topology.NodeSp
 		b.report(spec, err)
 	}
 	s.parent.sendOld() // for those who look rows up
-	spec.Stores = append(spec.Stores, s.store)
+	spec.Owns = append(spec.Owns, s.store)
 	t := &tableNode[K, V]{spec: spec, closes: s.parent.closes}
 	t.stores = func() []state.Spec { return append([]state.Spec{s.store}, s.parent.readStores()...) }
 	t.read = s.read
@@ -165,7 +165,7 @@ func (s *suppression[K, V]) attach(b *Builder, until Until, spec topology.NodeSp
 		}
 		p := &suppressor[K, V]{
 			s: s, nc: c, buffer: s.store.Open(c), value: value, old: t.old,
-			clock: c.Clock("suppress/" + s.store.Info().Name), next: next,
+			clock: c.Clock("suppress/" + s.store.Info().DurableName()), next: next,
 		}
 		p.maxRecords, p.maxBytes = s.store.Bounds()
 		c.OnAdvance(func(now int64) error {
@@ -359,6 +359,7 @@ func (p *suppressor[K, V]) enforce() error {
 // back what it was not given, and a filter keeps a row that passed once. A final result follows none.
 func (p *suppressor[K, V]) send(e state.Buffered[K, suppressRow[V]]) (err error) {
 	p.nc.Enter()
+	outer := p.nc.EnterHeld()
 	if e.Value.latest != nil || !p.s.final {
 		ch := topology.Change[V]{HasNew: e.Value.latest != nil, HasOld: p.old && !p.s.final && e.Value.prior != nil}
 		if ch.HasNew {
@@ -377,5 +378,6 @@ func (p *suppressor[K, V]) send(e state.Buffered[K, suppressRow[V]]) (err error)
 			return err
 		}
 	}
+	p.nc.LeaveHeld(outer)
 	return p.buffer.Remove(e.Key)
 }

@@ -97,7 +97,7 @@ func (t *tableNode[K, V]) reader(c *topology.NodeContext) (lookup[K, V], error) 
 
 // materialize makes a table of a stream's records: each is put into the store and sent on as a change.
 func materialize[K, V any](b *Builder, port topology.Port[K, V], spec topology.NodeSpec, st state.KeyValueSpec[K, V]) Table[K, V] {
-	spec.Stores = append(spec.Stores, st)
+	spec.Owns = append(spec.Owns, st)
 	t := &tableNode[K, V]{spec: spec, store: &st}
 	isNil := topology.NilCheck[V]()
 	t.port = port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[K, topology.Change[V]]) (topology.Processor[K, V], error) {
@@ -191,7 +191,7 @@ func (t Table[K, V]) Materialize(st state.KeyValueSpec[K, V], opts ...TableOptio
 		t.b.report(s.NodeSpec, errors.New("this table cannot be kept in a store of its own"))
 	default:
 		t.t.store = &st
-		t.t.port.AddStores(st)
+		t.t.port.OwnStores(st)
 		t.t.coalesce(s, st.Info().Name, st.Serdes)
 	}
 	return t

@@ -12,19 +12,19 @@ import (
 //
 // Key, Time: kept. State: none, unless Materialize follows. Errors: a panic of f meets the policy. Nulls: f never sees a deleted row.
 func (t Table[K, V]) Filter(f func(K, V) bool, opts ...Option) Table[K, V] {
-	return t.filter("table-filter", f, opts)
+	return t.filter(node("table-filter", opts, f), f)
 }
 
 // FilterNot drops the rows for which f is true. Key, Time, State, Errors, Nulls: as Filter.
 func (t Table[K, V]) FilterNot(f func(K, V) bool, opts ...Option) Table[K, V] {
-	return t.filter("table-filter-not", func(k K, v V) bool { return !f(k, v) }, opts)
+	return t.filter(node("table-filter-not", opts, f), func(k K, v V) bool { return !f(k, v) })
 }
 
-func (t Table[K, V]) filter(op string, f func(K, V) bool, opts []Option) Table[K, V] {
+func (t Table[K, V]) filter(spec topology.NodeSpec, f func(K, V) bool) Table[K, V] {
 	if t.b == nil {
 		return t
 	}
-	return Table[K, V]{t.b, filterTable(t.t, node(op, opts), f)}
+	return Table[K, V]{t.b, filterTable(t.t, spec, f)}
 }
 
 func filterTable[K, V any](parent *tableNode[K, V], spec topology.NodeSpec, f func(K, V) bool) *tableNode[K, V] {
@@ -40,7 +40,7 @@ func (t Table[K, V]) MapValues[V2 any](f func(V) V2, opts ...Option) Table[K, V2
 	if t.b == nil {
 		return Table[K, V2]{}
 	}
-	return Table[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts), func(_ K, v V) V2 { return f(v) })}
+	return Table[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts, f), func(_ K, v V) V2 { return f(v) })}
 }
 
 // MapValuesWithKey is MapValues with a function that sees the key. Key, Time, State, Errors, Nulls: as MapValues.
@@ -48,7 +48,7 @@ func (t Table[K, V]) MapValuesWithKey[V2 any](f func(K, V) V2, opts ...Option) T
 	if t.b == nil {
 		return Table[K, V2]{}
 	}
-	return Table[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts), f)}
+	return Table[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts, f), f)}
 }
 
 func mapTable[K, V, V2 any](parent *tableNode[K, V], spec topology.NodeSpec, f func(K, V) V2) *tableNode[K, V2] {

@@ -42,7 +42,7 @@ func (s Stream[K, V]) ToVersionedTable(st state.VersionedSpec[K, V], opts ...Opt
 
 // versions makes a table of a stream's records: each is a version of its row.
 func versions[K, V any](b *Builder, port topology.Port[K, V], spec topology.NodeSpec, st state.VersionedSpec[K, V]) VersionedTable[K, V] {
-	spec.Stores = append(spec.Stores, st)
+	spec.Owns = append(spec.Owns, st)
 	t := &tableNode[K, V]{spec: spec, versioned: true, stores: func() []state.Spec { return []state.Spec{st} }}
 	t.read = func(c *topology.NodeContext) (lookup[K, V], error) {
 		rows, err := openVersions(c, st)
@@ -113,12 +113,12 @@ func (p *insert[K, V]) place(r *Record[K, V], ch *topology.Change[V]) (placed st
 // Key, Time: kept. State: none. Errors: a panic of f meets the policy. Nulls: f never sees a deleted row. Unlike that of other tables, rows that never
 // passed are mentioned as deleted: the version that ends may be one of the past.
 func (t VersionedTable[K, V]) Filter(f func(K, V) bool, opts ...Option) VersionedTable[K, V] {
-	return VersionedTable[K, V]{t.filter("table-filter", f, opts)}
+	return VersionedTable[K, V]{t.filter(node("table-filter", opts, f), f)}
 }
 
 // FilterNot drops the rows for which f is true, in all their versions. Key, Time, State, Errors, Nulls: as Filter.
 func (t VersionedTable[K, V]) FilterNot(f func(K, V) bool, opts ...Option) VersionedTable[K, V] {
-	return VersionedTable[K, V]{t.filter("table-filter-not", func(k K, v V) bool { return !f(k, v) }, opts)}
+	return VersionedTable[K, V]{t.filter(node("table-filter-not", opts, f), func(k K, v V) bool { return !f(k, v) })}
 }
 
 // MapValues gives each row a new value, in all its versions.

@@ -132,6 +132,7 @@ func TestVersionedTable_LogsForItsHistory(t *testing.T) {
 	require.Equal(t, "app-versions-changelog", plan.Internal[0].Name)
 	require.Equal(t, map[string]string{
 		"cleanup.policy": "compact", "message.timestamp.type": "CreateTime", "min.compaction.lag.ms": "90000000",
+		"message.timestamp.before.max.ms": "9223372036854775807", "message.timestamp.after.max.ms": "9223372036854775807",
 	}, plan.Internal[0].Config)
 }
 

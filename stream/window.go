@@ -82,7 +82,7 @@ func (w TimeWindowed[K, V]) Count(st state.WindowSpec[K, int64], opts ...TableOp
 //
 // Key, Time, State, Nulls: as Count. Errors: a panic of f meets the policy.
 func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.WindowSpec[K, V], opts ...TableOption) WindowedTable[K, V] {
-	return windowAggregate(w, gather("window-reduce", opts, TableOption.tableOption), nil,
+	return windowAggregate(w, gather("window-reduce", opts, TableOption.tableOption, f), nil,
 		func(_ context.Context, _ K, v, a V) (V, error) { return f(a, v), nil }, st)
 }
 
@@ -92,7 +92,7 @@ func (w TimeWindowed[K, V]) Reduce(f func(aggregate, value V) V, st state.Window
 func (w TimeWindowed[K, V]) Aggregate[A any](
 	init func() A, add func(k K, v V, a A) A, st state.WindowSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	return windowAggregate(w, gather("window-aggregate", opts, TableOption.tableOption), init,
+	return windowAggregate(w, gather("window-aggregate", opts, TableOption.tableOption, init, add), init,
 		func(_ context.Context, k K, v V, a A) (A, error) { return add(k, v, a), nil }, st)
 }
 
@@ -100,7 +100,7 @@ func (w TimeWindowed[K, V]) Aggregate[A any](
 func (w TimeWindowed[K, V]) TryAggregate[A any](
 	init func() A, add func(ctx context.Context, k K, v V, a A) (A, error), st state.WindowSpec[K, A], opts ...TableOption,
 ) WindowedTable[K, A] {
-	o := gather("window-aggregate", opts, TableOption.tableOption)
+	o := gather("window-aggregate", opts, TableOption.tableOption, init, add)
 	o.Rejects = true
 	return windowAggregate(w, o, init, add, st)
 }
@@ -113,6 +113,7 @@ func windowAggregate[K, V, A any](
 	}
 	return windowTable(w.g.b, w.windowing, w.emit, o, st,
 		func(spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.WindowSpec[K, A]) topology.Port[Windowed[K], topology.Change[A]] {
+			spec.Owns = append(spec.Owns, st)
 			return attachWindow(w, spec, t, st, init, add, t.outlet)
 		})
 }
@@ -157,12 +158,11 @@ func windowTable[K, A any](
 // An outlet is where the changes of a table's node go: see tableNode.outlet.
 type outlet[K, A any] = func(c *topology.NodeContext, next topology.Processor[K, topology.Change[A]]) topology.Processor[K, topology.Change[A]]
 
-// attachWindow adds the node that keeps t's rows, or one of several that do.
+// attachWindow adds the node that keeps t's rows, or one of several that do. spec says so.
 func attachWindow[K, V, A any](
 	w TimeWindowed[K, V], spec topology.NodeSpec, t *tableNode[Windowed[K], A], st state.WindowSpec[K, A],
 	init func() A, add adder[K, V, A], out outlet[Windowed[K], A],
 ) topology.Port[Windowed[K], topology.Change[A]] {
-	spec.Stores = append(spec.Stores, st)
 	return w.g.port.Attach(spec, func(c *topology.NodeContext, next topology.Processor[Windowed[K], topology.Change[A]]) (
 		topology.Processor[K, V], error) {
 		f := fold[K, V, A]{nc: c, init: init, add: add, isNil: topology.NilCheck[A]()}

@@ -141,6 +141,7 @@ func (p *windower[K, V, A]) emitClosed(closed int64, headers []Header) error {
 			from = max(from, newest.UnixMilli()-p.store.Info().Retention.Milliseconds())
 		}
 	}
+	outer := p.nc.EnterHeld()
 	for e, err := range p.store.ScanStarts(time.UnixMilli(from), time.UnixMilli(to)) {
 		if err != nil {
 			return p.nc.Fail(err)
@@ -149,6 +150,7 @@ func (p *windower[K, V, A]) emitClosed(closed int64, headers []Header) error {
 			return err
 		}
 	}
+	p.nc.LeaveHeld(outer)
 	p.emitted.Set(closed)
 	p.hold()
 	return nil

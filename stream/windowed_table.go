@@ -18,7 +18,7 @@ func (t WindowedTable[K, V]) Filter(f func(Windowed[K], V) bool, opts ...Option)
 	if t.b == nil {
 		return t
 	}
-	return WindowedTable[K, V]{t.b, filterTable(t.t, node("table-filter", opts), f)}
+	return WindowedTable[K, V]{t.b, filterTable(t.t, node("table-filter", opts, f), f)}
 }
 
 // MapValues gives each row a new value.
@@ -29,7 +29,7 @@ func (t WindowedTable[K, V]) MapValues[V2 any](f func(V) V2, opts ...Option) Win
 	if t.b == nil {
 		return WindowedTable[K, V2]{}
 	}
-	return WindowedTable[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts), func(_ Windowed[K], v V) V2 { return f(v) })}
+	return WindowedTable[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts, f), func(_ Windowed[K], v V) V2 { return f(v) })}
 }
 
 // MapValuesWithKey is MapValues with a function that sees key and window. Key, Time, State, Errors, Nulls: as MapValues.
@@ -37,7 +37,7 @@ func (t WindowedTable[K, V]) MapValuesWithKey[V2 any](f func(Windowed[K], V) V2,
 	if t.b == nil {
 		return WindowedTable[K, V2]{}
 	}
-	return WindowedTable[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts), f)}
+	return WindowedTable[K, V2]{t.b, mapTable(t.t, node("table-map-values", opts, f), f)}
 }
 
 // To writes the updates to a topic, in the partition of the key without its window.
@@ -61,7 +61,7 @@ func (t WindowedTable[K, V]) ToStream[K2 any](key func(Windowed[K]) K2, opts ...
 	if t.b == nil {
 		return Stream[K2, V]{}
 	}
-	spec := node("to-stream", opts)
+	spec := node("to-stream", opts, key)
 	return Stream[K2, V]{b: t.b, port: toStream(t.t.port, spec, key), nulls: topology.NilCheck[V]() != nil, rekey: &rekey{spec.Op, spec.Pos}}
 }
 

@@ -34,7 +34,7 @@ func (e Effect) String() string {
 // A Difference is one thing that is durable and not the same in two programs.
 type Difference struct {
 	Effect Effect
-	// What is the kind of thing: "source", "repartition" or "store". Name is its durable name.
+	// What is the kind of thing: "source", "pattern", "repartition", "store" or "global store". Name is its durable name.
 	What, Name string
 	// Change says what is different, and Consequence what follows.
 	Change, Consequence string
@@ -43,6 +43,17 @@ type Difference struct {
 // String is the difference as one line.
 func (d Difference) String() string {
 	return fmt.Sprintf("%s: %s %q %s: %s", d.Effect, d.What, d.Name, d.Change, d.Consequence)
+}
+
+// Topic is the full name of the topic that a repartition reads, or that logs a store if anything does; empty for other things.
+func (d Difference) Topic(application string) string {
+	switch d.What {
+	case "repartition":
+		return RepartitionTopic(application, d.Name)
+	case "store":
+		return ChangelogTopic(application, d.Name)
+	}
+	return ""
 }
 
 // Differences are those between two programs: what breaks comes first, then what leaves data. Within these they are in the order of What and Name.
@@ -83,14 +94,15 @@ func (e *IncompatibleError) Error() string {
 }
 
 // Compare tells what a program with the manifest next finds changed when it takes the place of one with the manifest old, in the same application. It is
-// about one after the other: whether instances of both may run side by side is a question of Topology.Signature.
+// about one after the other. Instances of both may run side by side if Manifest.Signature is the same; where it is not, there are differences.
 //
-// What has a durable name is the same thing in both programs if it has the same name:
+// What has a durable name is the same thing in both programs if it has the same name. A store that was renamed with RenamedFrom keeps it:
 //
 //	                      appears    vanishes      changes
-//	source                harmless   leaves data   -
+//	source, pattern       harmless   leaves data   -
 //	repartition           harmless   leaves data   key, value or fixed number of partitions break
 //	store                 harmless   leaves data   kind, key or value break
+//	global store          harmless   leaves data   kind, key or value break
 //
 // A thing that moves to a subtopology of another number is found again by its topics. A store without a changelog is nowhere but on the disks of the
 // instances: where it would have to be rebuilt, because it moves, or changes its layout or its place, that breaks. In memory it has nothing to lose.
@@ -99,20 +111,8 @@ func (e *IncompatibleError) Error() string {
 func Compare(old, next Manifest) Differences {
 	c := comparison{}
 	a, b := old.index(), next.index()
-	for name, was := range a.sources {
-		now, ok := b.sources[name]
-		switch {
-		case !ok:
-			c.add(LeavesData, "source", name, "is no longer read", "the offsets committed for it stay until they expire")
-		case was != now:
-			c.add(Harmless, "source", name, moves(was, now), "it is read on from its offsets")
-		}
-	}
-	for name := range b.sources {
-		if _, ok := a.sources[name]; !ok {
-			c.add(Harmless, "source", name, "is new", "it is read from where its StartFrom says")
-		}
-	}
+	c.sources("source", a.sources, b.sources)
+	c.sources("pattern", a.patterns, b.patterns)
 	for name, was := range a.repartitions {
 		if now, ok := b.repartitions[name]; ok {
 			c.repartition(was, now)
@@ -131,7 +131,7 @@ func Compare(old, next Manifest) Differences {
 		case ok:
 			c.store(was, now)
 		case was.it.Changelog:
-			c.add(LeavesData, "store", name, "is gone", "its changelog stays")
+			c.add(LeavesData, "store", name, "is gone", "its changelog stays"+renamed(was.it, a.stores, b.stores))
 		case !was.it.InMemory:
 			c.add(LeavesData, "store", name, "is gone", "its rows stay on the disks of the instances")
 		default:
@@ -143,6 +143,7 @@ func Compare(old, next Manifest) Differences {
 			c.add(Harmless, "store", name, "is new", "it starts empty, and knows nothing of the records before")
 		}
 	}
+	c.globals(a.globals, b.globals)
 	return c.sorted()
 }
 
@@ -154,15 +155,22 @@ type located[T any] struct {
 
 type manifestIndex struct {
 	sources      map[string]int
+	patterns     map[string]int
 	repartitions map[string]located[RepartitionManifest]
 	stores       map[string]located[StoreManifest]
+	globals      map[string]GlobalManifest
 }
 
 func (m Manifest) index() manifestIndex {
-	x := manifestIndex{map[string]int{}, map[string]located[RepartitionManifest]{}, map[string]located[StoreManifest]{}}
+	x := manifestIndex{
+		map[string]int{}, map[string]int{}, map[string]located[RepartitionManifest]{}, map[string]located[StoreManifest]{}, map[string]GlobalManifest{},
+	}
 	for i, s := range m.Subtopologies {
 		for _, name := range s.Sources {
 			x.sources[name] = i
+		}
+		for _, expression := range s.Patterns {
+			x.patterns[expression] = i
 		}
 		for _, r := range s.Repartitions {
 			x.repartitions[r.Name] = located[RepartitionManifest]{r, i}
@@ -170,6 +178,9 @@ func (m Manifest) index() manifestIndex {
 		for _, st := range s.Stores {
 			x.stores[st.Name] = located[StoreManifest]{st, i}
 		}
+	}
+	for _, g := range m.Globals {
+		x.globals[g.Name] = g
 	}
 	return x
 }
@@ -186,6 +197,78 @@ func (c *comparison) sorted() Differences {
 		return cmp.Or(cmp.Compare(b.Effect, a.Effect), cmp.Compare(a.What, b.What), cmp.Compare(a.Name, b.Name))
 	})
 	return c.found
+}
+
+// sources compares what is read, by names or by patterns.
+func (c *comparison) sources(what string, old, next map[string]int) {
+	for name, was := range old {
+		now, ok := next[name]
+		switch {
+		case !ok:
+			c.add(LeavesData, what, name, "is no longer read", "the offsets committed for it stay until they expire")
+		case was != now:
+			c.add(Harmless, what, name, moves(was, now), "it is read on from its offsets")
+		}
+	}
+	for name := range next {
+		if _, ok := old[name]; !ok {
+			c.add(Harmless, what, name, "is new", "it is read from where its StartFrom says, unless there are offsets")
+		}
+	}
+}
+
+// renamed is a hint for a store that is gone, if one of its kind has come.
+func renamed(gone StoreManifest, old, next map[string]located[StoreManifest]) string {
+	var candidates []string
+	for name, now := range next {
+		if _, known := old[name]; !known && now.it.Kind == gone.Kind && now.it.KeyType == gone.KeyType && now.it.ValueType == gone.ValueType {
+			candidates = append(candidates, name)
+		}
+	}
+	if len(candidates) == 0 {
+		return ""
+	}
+	slices.Sort(candidates)
+	return fmt.Sprintf("; if it is %q now, say there RenamedFrom(%q)", strings.Join(candidates, `" or "`), gone.Name)
+}
+
+func (c *comparison) globals(old, next map[string]GlobalManifest) {
+	for name, a := range old {
+		b, ok := next[name]
+		add := func(e Effect, change, consequence string) { c.add(e, "global store", name, change, consequence) }
+		switch {
+		case !ok && a.InMemory:
+			add(Harmless, "is gone", "it was in memory only")
+			continue
+		case !ok:
+			add(LeavesData, "is gone", "its rows stay on the disks of the instances")
+			continue
+		}
+		breaks, rename := Breaks, "give it another name, under which its topic fills it anew"
+		if a.InMemory || b.InMemory {
+			breaks, rename = Harmless, "its topic fills it anew"
+		}
+		if a.Kind != b.Kind {
+			add(breaks, changes("kind", a.Kind, b.Kind), rename)
+		}
+		if a.KeyType != b.KeyType {
+			add(breaks, changes("key type", a.KeyType, b.KeyType), rename)
+		}
+		if a.ValueType != b.ValueType {
+			add(breaks, changes("value type", a.ValueType, b.ValueType), rename)
+		}
+		if a.Topic != b.Topic {
+			add(Harmless, changes("topic", a.Topic, b.Topic), "the new topic fills it anew")
+		}
+		if a.InMemory != b.InMemory {
+			add(Harmless, "is in another place now, memory or disk", "its topic fills it anew")
+		}
+	}
+	for name := range next {
+		if _, ok := old[name]; !ok {
+			c.add(Harmless, "global store", name, "is new", "its topic fills it")
+		}
+	}
 }
 
 func (c *comparison) repartition(was, now located[RepartitionManifest]) {
@@ -259,8 +342,17 @@ func (c *comparison) store(was, now located[StoreManifest]) {
 		was, now := time.Duration(a.RetentionMs)*time.Millisecond, time.Duration(b.RetentionMs)*time.Millisecond
 		if now < was {
 			add(LeavesData, changes("retention", was, now), "older rows are no longer read")
+		} else if a.Changelog && b.Changelog {
+			add(Harmless, changes("retention", was, now), "rows that are gone do not come back; its changelog keeps its configuration: let it keep more as well")
 		} else {
 			add(Harmless, changes("retention", was, now), "rows that are gone do not come back")
+		}
+	}
+	if a.MaxRows != b.MaxRows {
+		if b.MaxRows < a.MaxRows {
+			add(Harmless, changes("number of rows", a.MaxRows, b.MaxRows), "the rows that were used longest ago go")
+		} else {
+			add(Harmless, changes("number of rows", a.MaxRows, b.MaxRows), "rows that are gone do not come back")
 		}
 	}
 	if a.Layout != b.Layout {

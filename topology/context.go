@@ -139,6 +139,17 @@ func (c *NodeContext) OnAdvance(f func(now int64) error) {
 	c.advance = append(c.advance, func(now int64) error { return c.run(func() error { return f(now) }) })
 }
 
+// EnterHeld notes that what the node does now is for a result that it has held back, and that earlier records have caused: the final result of a window, a
+// record that waited for a partner. If that fails, no policy can drop it or set it aside, for the record in process is not at fault, and the next one would
+// meet the same failure: the task fails, unless a retry helps. LeaveHeld ends it, with what EnterHeld returned; after a failure it need not be called.
+func (c *NodeContext) EnterHeld() (outer *NodeContext) {
+	outer, c.cursor.Held = c.cursor.Held, c
+	return outer
+}
+
+// LeaveHeld ends what EnterHeld began.
+func (c *NodeContext) LeaveHeld(outer *NodeContext) { c.cursor.Held = outer }
+
 // run calls code of the node that no record has caused.
 func (c *NodeContext) run(f func() error) error {
 	c.Enter()

@@ -113,6 +113,8 @@ func (b *Builder) tryGlobals() {
 		if err := tried(func(h **trialHost) (err error) {
 			if *h, err = newTrialHost([]state.Spec{g.spec}, nil); err == nil {
 				_, err = g.Wire(*h)
+			} else if fault, ok := errors.AsType[*BuildError](err); ok {
+				fault.Pos = g.Pos()
 			}
 			return err
 		}); err != nil {

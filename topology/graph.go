@@ -3,6 +3,8 @@ package topology
 import (
 	"errors"
 	"fmt"
+	"reflect"
+	"slices"
 	"time"
 
 	"github.com/weirstream/weir/dlq"
@@ -30,6 +32,7 @@ type node struct {
 	pos     string
 	topic   topicInfo // of sources and sinks; name is empty for a sink that chooses its topic by record
 	stores  []state.Spec
+	owns    []state.Spec // those among them that no other operator keeps
 	globals []state.Spec // global stores that it reads
 	policy  dlq.Policy
 	rejects bool // a user function here may send to the dead-letter topic
@@ -127,12 +130,39 @@ func (b *Builder) Report(op, name, pos string, err error) {
 	b.errs = append(b.errs, &BuildError{Op: op, Name: name, Pos: pos, Err: err})
 }
 
+// reportCall reports what is wrong with the call that makes a node, unless another of its nodes did.
+func (b *Builder) reportCall(s NodeSpec) {
+	if s.Err == nil {
+		return
+	}
+	fault := &BuildError{Op: s.Op, Pos: s.Pos, Err: s.Err}
+	if !slices.ContainsFunc(b.errs, func(err error) bool { return err.Error() == fault.Error() }) {
+		b.errs = append(b.errs, fault)
+	}
+}
+
+// present reports descriptors of stores that are nil, and leaves them out.
+func (b *Builder) present(n *node, specs []state.Spec) []state.Spec {
+	var out []state.Spec
+	for _, s := range specs {
+		if v := reflect.ValueOf(s); s == nil || v.Kind() == reflect.Pointer && v.IsNil() {
+			b.Report(n.op, n.name, n.pos, errors.New("the descriptor of a store is nil: make one with state.KeyValue, for example"))
+			continue
+		}
+		out = append(out, s)
+	}
+	return out
+}
+
 // A NodeSpec says what a node is, apart from what it does.
 type NodeSpec struct {
 	// Op is the operator's name; Name the node's, generated from Op if empty; Pos the file and line of the user's call.
 	Op, Name, Pos string
 	// Stores are the stores that the node uses.
 	Stores []state.Spec
+	// Owns are the stores that the node keeps for its operator, and uses. A store has one operator that owns it, or none; the other nodes of the operator
+	// list it in Stores, and so do those that read it.
+	Owns []state.Spec
 	// Globals are the global stores that the node reads.
 	Globals []state.Spec
 	// Policy decides about failures of the node, before the builder's.
@@ -144,6 +174,8 @@ type NodeSpec struct {
 	// Pure tells that the node does nothing but make records of records, the same of the same: it may run ahead of asynchronous operators, twice
 	// per record.
 	Pure bool
+	// Err is what is wrong with the call that makes the node: Build returns it, once for all nodes of the call.
+	Err error
 }
 
 func (b *Builder) add(kind NodeKind, s NodeSpec, parents ...*node) *node {
@@ -158,7 +190,7 @@ func (b *Builder) node(kind NodeKind, s NodeSpec, parents ...*node) *node {
 		s.Op = string(kind)
 	}
 	n := &node{
-		id: len(b.nodes), kind: kind, op: s.Op, name: s.Name, pos: s.Pos, stores: s.Stores, globals: s.Globals, policy: s.Policy,
+		id: len(b.nodes), kind: kind, op: s.Op, name: s.Name, pos: s.Pos, policy: s.Policy,
 		rejects: s.Rejects, nullKeys: s.NullKeys, pure: s.Pure, parents: parents,
 	}
 	if n.name == "" {
@@ -177,6 +209,10 @@ func (b *Builder) node(kind NodeKind, s NodeSpec, parents ...*node) *node {
 	if err := dlq.Validate(s.Policy); err != nil {
 		b.Report(s.Op, n.name, s.Pos, err)
 	}
+	b.reportCall(s)
+	n.globals = b.present(n, s.Globals)
+	n.owns = b.present(n, s.Owns)
+	n.stores = append(b.present(n, s.Stores), n.owns...)
 	for _, p := range parents {
 		p.children = append(p.children, n)
 	}

@@ -80,6 +80,8 @@ type Output struct {
 type Cursor struct {
 	// Node is the one whose user function runs, for the report of a panic.
 	Node *NodeContext
+	// Held is the node whose held result is on its way; nil while what goes down the graph is of the record in process.
+	Held *NodeContext
 	// Fault is the last failure, so that user code which swallows the error of a Forward does not make half a record pass.
 	Fault *Fault
 }

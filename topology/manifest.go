@@ -11,7 +11,8 @@ import (
 const manifestVersion = 1
 
 // A Manifest is what a topology leaves behind that a later one must take over: the topics it reads, its repartitions and its stores, by their durable
-// names, and which of them belong to one subtopology. It depends on the program alone, and not on what its operators do.
+// names, and which of them belong to one subtopology; and the global stores. It depends on the program alone, and not on what its operators do, nor on the
+// topics that its patterns match.
 //
 // Keep the encoded manifest of a program that runs, and Compare it with that of the one to come.
 type Manifest struct {
@@ -19,13 +20,16 @@ type Manifest struct {
 	Version int `json:"version"`
 	// Subtopologies are in the order of their ids, which are part of the names of tasks.
 	Subtopologies []SubtopologyManifest `json:"subtopologies"`
+	// Globals are in the order of their names.
+	Globals []GlobalManifest `json:"globals,omitempty"`
 }
 
 // A SubtopologyManifest is what is durable of a subtopology. All lists are in the order of the names.
 type SubtopologyManifest struct {
-	// Sources are the topics of the cluster that it reads.
-	Sources []string `json:"sources,omitempty"`
-	// Repartitions are the topics of the application's own that it reads.
+	// Sources are the topics of the cluster that it reads by their names, Patterns the expressions by which it reads others.
+	Sources  []string `json:"sources,omitempty"`
+	Patterns []string `json:"patterns,omitempty"`
+	// Repartitions are the topics of the application's own that it reads, those of joins by foreign key too.
 	Repartitions []RepartitionManifest `json:"repartitions,omitempty"`
 	Stores       []StoreManifest       `json:"stores,omitempty"`
 }
@@ -43,17 +47,32 @@ type RepartitionManifest struct {
 
 // A StoreManifest is a store.
 type StoreManifest struct {
+	// Name is the durable name: that of RenamedFrom, if the store was renamed.
 	Name string `json:"name"`
 	Kind string `json:"kind"`
 	// KeyType and ValueType are Go types.
 	KeyType   string `json:"key"`
 	ValueType string `json:"value"`
-	// RetentionMs is that of a window store, in milliseconds; 0 for stores that keep their rows.
+	// RetentionMs is that of state.Info, in milliseconds; 0 for stores that keep their rows.
 	RetentionMs int64 `json:"retention_ms,omitempty"`
-	Changelog   bool  `json:"changelog,omitempty"`
-	InMemory    bool  `json:"in_memory,omitempty"`
+	// MaxRows is how many rows an LRU store keeps.
+	MaxRows   int  `json:"max_rows,omitempty"`
+	Changelog bool `json:"changelog,omitempty"`
+	InMemory  bool `json:"in_memory,omitempty"`
 	// Layout says how rows lie on the disk of an instance.
 	Layout string `json:"layout,omitempty"`
+}
+
+// A GlobalManifest is a global store.
+type GlobalManifest struct {
+	// Name is the durable name, and Topic the topic that fills the store.
+	Name  string `json:"name"`
+	Topic string `json:"topic"`
+	Kind  string `json:"kind"`
+	// KeyType and ValueType are Go types.
+	KeyType   string `json:"key"`
+	ValueType string `json:"value"`
+	InMemory  bool   `json:"in_memory,omitempty"`
 }
 
 // Manifest returns the manifest of the topology.
@@ -62,6 +81,13 @@ func (t *Topology) Manifest() Manifest {
 	for _, s := range t.subs {
 		m.Subtopologies = append(m.Subtopologies, s.manifest())
 	}
+	for _, g := range t.globals {
+		i := g.spec.Info()
+		m.Globals = append(m.Globals, GlobalManifest{
+			Name: i.DurableName(), Topic: g.Topic(), Kind: string(i.Kind), KeyType: i.KeyType, ValueType: i.ValueType, InMemory: i.InMemory,
+		})
+	}
+	slices.SortFunc(m.Globals, func(a, b GlobalManifest) int { return strings.Compare(a.Name, b.Name) })
 	return m
 }
 
@@ -72,6 +98,8 @@ func (s *Subtopology) manifest() SubtopologyManifest {
 		case n.kind != SourceNode:
 		case topic.internal:
 			m.Repartitions = append(m.Repartitions, RepartitionManifest{topic.name, topic.keyType, topic.valueType, topic.partitions})
+		case topic.pattern != nil:
+			m.Patterns = append(m.Patterns, topic.name)
 		default:
 			m.Sources = append(m.Sources, topic.name)
 		}
@@ -79,14 +107,32 @@ func (s *Subtopology) manifest() SubtopologyManifest {
 	for _, spec := range s.Stores() {
 		i := spec.Info()
 		m.Stores = append(m.Stores, StoreManifest{
-			Name: i.Name, Kind: string(i.Kind), KeyType: i.KeyType, ValueType: i.ValueType, RetentionMs: i.Retention.Milliseconds(),
-			Changelog: i.Changelog, InMemory: i.InMemory, Layout: i.Layout,
+			Name: i.DurableName(), Kind: string(i.Kind), KeyType: i.KeyType, ValueType: i.ValueType, RetentionMs: i.Retention.Milliseconds(),
+			MaxRows: i.MaxRows, Changelog: i.Changelog, InMemory: i.InMemory, Layout: i.Layout,
 		})
 	}
 	slices.Sort(m.Sources)
+	slices.Sort(m.Patterns)
 	slices.SortFunc(m.Repartitions, func(a, b RepartitionManifest) int { return strings.Compare(a.Name, b.Name) })
 	slices.SortFunc(m.Stores, func(a, b StoreManifest) int { return strings.Compare(a.Name, b.Name) })
 	return m
+}
+
+// InternalTopics are the full names of the topics that the application has for itself, in alphabetical order.
+func (m Manifest) InternalTopics(application string) []string {
+	var topics []string
+	for _, s := range m.Subtopologies {
+		for _, r := range s.Repartitions {
+			topics = append(topics, RepartitionTopic(application, r.Name))
+		}
+		for _, st := range s.Stores {
+			if st.Changelog {
+				topics = append(topics, ChangelogTopic(application, st.Name))
+			}
+		}
+	}
+	slices.Sort(topics)
+	return topics
 }
 
 // Encode writes the manifest as compact JSON. The same program has the same bytes.

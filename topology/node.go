@@ -99,6 +99,10 @@ func (n *Node[K2, V2]) every(clock ClockType, d time.Duration, f func(now time.T
 		_ = n.nc.Fail(errors.New("a timer is set outside of the set-up: set it there"))
 		return
 	}
+	if f == nil {
+		n.errs = append(n.errs, errors.New("a timer has no function"))
+		return
+	}
 	if err := n.nc.every(clock, d, f); err != nil {
 		n.errs = append(n.errs, err)
 	}

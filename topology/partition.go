@@ -2,6 +2,7 @@ package topology
 
 import (
 	"encoding/binary"
+	"strings"
 
 	"github.com/weirstream/weir/state"
 )
@@ -52,4 +53,11 @@ func LogTopic(application string, i state.Info) string {
 // ChangelogTopic is the full name of a changelog of the application's own, for a store of that durable name.
 func ChangelogTopic(application, store string) string {
 	return application + "-" + store + "-changelog"
+}
+
+// IsInternalTopic tells whether a topic has a name that the application gives to topics of its own. Another application's topic may have one too, where its
+// id begins with this one and a dash.
+func IsInternalTopic(application, topic string) bool {
+	own, ok := strings.CutPrefix(topic, application+"-")
+	return ok && (strings.HasSuffix(own, "-repartition") || strings.HasSuffix(own, "-changelog"))
 }

@@ -133,10 +133,7 @@ func (t *Topology) barred(application string, deadLetters dlq.Naming, names []st
 		}
 	}
 	return func(name string) bool {
-		if own, ok := strings.CutPrefix(name, application+"-"); ok && (strings.HasSuffix(own, "-repartition") || strings.HasSuffix(own, "-changelog")) {
-			return true
-		}
-		return no[name] || deadLetters == nil && strings.HasSuffix(name, dlq.TopicFor(""))
+		return IsInternalTopic(application, name) || no[name] || deadLetters == nil && strings.HasSuffix(name, dlq.TopicFor(""))
 	}
 }
 

@@ -60,6 +60,16 @@ type InternalTopic struct {
 // time.
 const changelogSlack = 24 * time.Hour
 
+// AnyTime is the configuration of a topic that takes records of any event time, which is that of the records as they were produced. By their own
+// default brokers refuse those of more than an hour ahead: one record from a wrong clock would stop the application for good.
+func AnyTime() map[string]string {
+	return map[string]string{
+		"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": anyDistance, "message.timestamp.after.max.ms": anyDistance,
+	}
+}
+
+const anyDistance = "9223372036854775807"
+
 // Plan lays the topology out on a cluster. partitions tells the number of partitions of a topic that the application does not own; ok is
 // false if there is no such topic. All that is wrong is returned together.
 func (t *Topology) Plan(application string, partitions func(topic string) (n int32, ok bool)) (*Plan, error) {
@@ -93,9 +103,9 @@ func (t *Topology) Plan(application string, partitions func(topic string) (n int
 func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 	for _, src := range s.SourceTopics(application) {
 		if src.Repartition {
-			p.Internal = append(p.Internal, InternalTopic{Name: src.Name, Partitions: p.Partitions[src.Name], Config: map[string]string{
-				"cleanup.policy": "delete", "retention.ms": "-1", "segment.bytes": "52428800", "message.timestamp.type": "CreateTime",
-			}})
+			config := AnyTime()
+			config["cleanup.policy"], config["retention.ms"], config["segment.bytes"] = "delete", "-1", "52428800"
+			p.Internal = append(p.Internal, InternalTopic{Name: src.Name, Partitions: p.Partitions[src.Name], Config: config})
 		}
 	}
 	for _, spec := range s.Stores() {
@@ -103,11 +113,12 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 		if !i.Changelog || i.Source != "" {
 			continue
 		}
-		config := map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"}
+		config := AnyTime()
+		config["cleanup.policy"] = "compact"
 		switch i.Kind {
 		case state.KindWindow, state.KindDuplicates, state.KindSession:
 			// The topic is cut off by age, counted from when a row was written: event times may be of any age, as when old records are replayed.
-			config["cleanup.policy"], config["message.timestamp.type"] = "compact,delete", "LogAppendTime"
+			config = map[string]string{"cleanup.policy": "compact,delete", "message.timestamp.type": "LogAppendTime"}
 			config["retention.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
 			if i.Retention == state.Forever {
 				config["cleanup.policy"], config["retention.ms"] = "compact", "-1"
@@ -121,8 +132,8 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 			config["min.compaction.lag.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
 		}
 		if i.Kind == state.KindBuffer {
-			// A row's time may be in the future, as the end of a window is: brokers refuse records with such timestamps.
-			config["message.timestamp.type"] = "LogAppendTime"
+			// A row's time lies in its value, and may be in the future, as the end of a window is.
+			config = map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}
 		}
 		name := LogTopic(application, i)
 		p.Partitions[name] = tasks

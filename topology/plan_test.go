@@ -71,12 +71,16 @@ func TestPlan_ConfiguresInternalTopics(t *testing.T) {
 		Name: "shop-by-city-repartition", Partitions: 12,
 		Config: map[string]string{
 			"cleanup.policy": "delete", "retention.ms": "-1", "segment.bytes": "52428800",
-			"message.timestamp.type": "CreateTime",
+			"message.timestamp.type": "CreateTime", "message.timestamp.before.max.ms": "9223372036854775807",
+			"message.timestamp.after.max.ms": "9223372036854775807",
 		},
 	}, internal(t, p, "shop-by-city-repartition"))
 	require.Equal(t, topology.InternalTopic{
 		Name: "shop-per-city-changelog", Partitions: 12, Store: "per-city",
-		Config: map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "CreateTime"},
+		Config: map[string]string{
+			"cleanup.policy": "compact", "message.timestamp.type": "CreateTime",
+			"message.timestamp.before.max.ms": "9223372036854775807", "message.timestamp.after.max.ms": "9223372036854775807",
+		},
 	}, internal(t, p, "shop-per-city-changelog"))
 	// The retention of the store, 90 minutes, and a day.
 	require.Equal(t, topology.InternalTopic{

@@ -32,7 +32,15 @@ func (p Port[K, V]) Name() string {
 // AddStores lets the node of the port use more stores: what an operator downstream reads through it.
 func (p Port[K, V]) AddStores(stores ...state.Spec) {
 	if p.n != nil {
-		p.n.stores = append(p.n.stores, stores...)
+		p.n.stores = append(p.n.stores, p.b.present(p.n, stores)...)
+	}
+}
+
+// OwnStores lets the node of the port keep more stores for its operator: see NodeSpec.Owns.
+func (p Port[K, V]) OwnStores(stores ...state.Spec) {
+	if p.n != nil {
+		stores = p.b.present(p.n, stores)
+		p.n.owns, p.n.stores = append(p.n.owns, stores...), append(p.n.stores, stores...)
 	}
 }
 

@@ -3,38 +3,35 @@ package topology
 import (
 	"crypto/sha256"
 	"encoding/hex"
-	"fmt"
-	"slices"
+	"encoding/json"
 )
 
-// Signature identifies what instances of one application must agree about: subtopologies with their source topics, repartitions and stores,
-// and the global stores. What the operators do, and how they are named, does not change it.
-func (t *Topology) Signature() string {
-	h := sha256.New()
-	for _, s := range t.subs {
-		fmt.Fprintf(h, "subtopology %d\n", s.ID)
-		var lines []string
-		for _, n := range s.nodes {
-			if n.kind == SourceNode && n.topic.pattern != nil {
-				lines = append(lines, fmt.Sprintf("pattern %q", n.topic.name)) // whatever it matches
-				continue
-			}
-			for _, topic := range s.found.topics(n, "") {
-				lines = append(lines, fmt.Sprintf("source %q %v", topic, n.topic.internal))
-			}
+// Signature is that of the topology's manifest.
+func (t *Topology) Signature() string { return t.Manifest().Signature() }
+
+// Signature identifies what instances of one application must agree about while they run side by side: the whole manifest, but for what each instance
+// decides for itself, which is how a store lies in memory or on disk and how much of the past it keeps, and for the fixed number of a repartition's
+// partitions, which the topic itself has. What the operators do, and how they are named, does not change it.
+func (m Manifest) Signature() string {
+	shared := Manifest{Subtopologies: []SubtopologyManifest{}}
+	for _, s := range m.Subtopologies {
+		own := SubtopologyManifest{Sources: s.Sources, Patterns: s.Patterns}
+		for _, r := range s.Repartitions {
+			r.Partitions = 0
+			own.Repartitions = append(own.Repartitions, r)
 		}
-		for _, st := range s.Stores() {
-			i := st.Info()
-			lines = append(lines, fmt.Sprintf("store %q %s %s %s %v", i.DurableName(), i.Kind, i.KeyType, i.ValueType, i.Changelog))
+		for _, st := range s.Stores {
+			own.Stores = append(own.Stores, StoreManifest{
+				Name: st.Name, Kind: st.Kind, KeyType: st.KeyType, ValueType: st.ValueType, Changelog: st.Changelog,
+			})
 		}
-		slices.Sort(lines)
-		for _, l := range lines {
-			fmt.Fprintln(h, l)
-		}
+		shared.Subtopologies = append(shared.Subtopologies, own)
 	}
-	for _, g := range t.globals {
-		i := g.spec.Info()
-		fmt.Fprintf(h, "global %q from %q %s %s %s\n", i.DurableName(), g.Topic(), i.Kind, i.KeyType, i.ValueType)
+	for _, g := range m.Globals {
+		g.InMemory = false
+		shared.Globals = append(shared.Globals, g)
 	}
-	return hex.EncodeToString(h.Sum(nil)[:16])
+	b, _ := json.Marshal(shared) // nothing in it can fail
+	sum := sha256.Sum256(b)
+	return hex.EncodeToString(sum[:16])
 }

@@ -278,7 +278,17 @@ func (b *Builder) checkStores() {
 	first := map[string]state.Info{}
 	where := map[string]*node{}
 	durable := map[string]string{} // the store of each durable name
+	owners := map[string]*node{}
 	for _, n := range b.nodes {
+		for _, s := range n.owns {
+			name := s.Info().Name
+			if owner := owners[name]; owner != nil && first[name] == s.Info() {
+				b.Report(n.op, n.name, n.pos, fmt.Errorf("store %q is kept by the %s at %s already: each operator keeps a store of its own, "+
+					"give this one another name", name, owner.op, owner.pos))
+				continue
+			}
+			owners[name] = n
+		}
 		for _, s := range n.stores {
 			i := s.Info()
 			known, ok := first[i.Name]

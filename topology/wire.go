@@ -4,6 +4,8 @@ import (
 	"errors"
 	"fmt"
 	"slices"
+
+	"github.com/weirstream/weir/state"
 )
 
 // A SourceInput is one topic that a task reads, with the Input that decodes and processes its records.
@@ -131,9 +133,21 @@ func trial(t *Topology, s *Subtopology) error {
 	return tried(func(h **trialHost) (err error) {
 		if *h, err = newTrialHost(s.Stores(), t.globals); err == nil {
 			_, err = t.Wire(*h, s)
+		} else if fault, ok := errors.AsType[*BuildError](err); ok {
+			fault.Pos = s.firstUse(fault.Name)
 		}
 		return err
 	})
+}
+
+// firstUse is the position of the first node that uses the store.
+func (s *Subtopology) firstUse(store string) string {
+	for _, n := range s.nodes {
+		if slices.ContainsFunc(n.stores, func(st state.Spec) bool { return st.Info().Name == store }) {
+			return n.pos
+		}
+	}
+	return ""
 }
 
 // tried turns a panic of a set-up into a fault of its node.

@@ -77,15 +77,10 @@ func (t *Task) Prepare() (c *Commit, err error) {
 		c.Effects = true
 		return t.cfg.Changelog(o)
 	}
-	var logged *topology.Output
 	for _, st := range t.stores {
 		var sink func(key, value []byte, ts int64) error
 		if info := st.Info(); info.Changelog && info.Source == "" {
-			log = topology.Output{Topic: topology.LogTopic(t.cfg.Application, info), Partition: t.cfg.ID.Partition}
-			if logged == nil {
-				first := log
-				logged = &first
-			}
+			log = t.changelog(info)
 			sink = produce
 		}
 		if err := c.db.Prepare(st, sink); err != nil {
@@ -103,7 +98,7 @@ func (t *Task) Prepare() (c *Commit, err error) {
 	text := base64.StdEncoding.EncodeToString(clocks)
 	if len(text) > maxMetadata {
 		text = base64.StdEncoding.EncodeToString(wire.AppendClocks(nil, []wire.Clock{{Name: commitsClock, UnixMs: t.commits.Now()}}))
-		if err := t.logClocks(c, logged, clocks); err != nil {
+		if err := t.logClocks(c, clocks); err != nil {
 			c.db.Discard()
 			return nil, err
 		}
@@ -122,11 +117,23 @@ func (t *Task) Prepare() (c *Commit, err error) {
 // ClocksHeader marks the changelog record that carries clocks too large for the offset's metadata.
 const ClocksHeader = "__weir.clocks"
 
-func (t *Task) logClocks(c *Commit, log *topology.Output, clocks []byte) error {
-	if log == nil {
+func (t *Task) changelog(info state.Info) topology.Output {
+	return topology.Output{Topic: topology.LogTopic(t.cfg.Application, info), Partition: t.cfg.ID.Partition}
+}
+
+// logClocks produces the clocks to the changelog of the first store whose changelog keeps the last record of a key for good, and that alone: one that is cut
+// off by age may lose them, or keep those of every commit. If there is none, the first will have to do.
+func (t *Task) logClocks(c *Commit, clocks []byte) error {
+	var to *state.Info
+	for _, st := range t.stores {
+		if info := st.Info(); info.Changelog && info.Source == "" && (to == nil || to.Retention > 0 && info.Retention == 0) {
+			to = &info
+		}
+	}
+	if to == nil {
 		return nil
 	}
-	o := *log
+	o := t.changelog(*to)
 	o.Key, o.Value, o.Timestamp = []byte(ClocksHeader), clocks, t.cfg.Now()
 	o.Headers = []topology.Header{{Key: ClocksHeader}}
 	if err := t.cfg.Changelog(o); err != nil {

@@ -4,6 +4,8 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"fmt"
+	"strings"
 	"testing"
 	"time"
 
@@ -201,6 +203,58 @@ func TestStart_TakesAClockThatWasSetBackFromTheLaterCommit(t *testing.T) {
 			require.Equal(t, at(test.want), now)
 		}
 	}
+}
+
+func TestPrepare_LogsLargeClocksWhereNothingIsCutOff(t *testing.T) {
+	t.Parallel()
+	b := stream.NewBuilder()
+	windows := state.Window("windows", serde.String(), serde.Int64()).Retention(time.Minute)
+	s := b.Stream(lines("a"))
+	for i := range 100 {
+		s.Process(func(n *lineNode) (lineFunc, error) {
+			windows.Open(n)
+			n.EveryStreamTime(time.Hour, func(time.Time) error { return nil })
+			return func(context.Context, lineRecord) error { return nil }, nil
+		}, stream.Named(fmt.Sprintf("%s-%d", strings.Repeat("long", 10), i)), stream.Stores(windows))
+	}
+	s.GroupByKey().Count(counts("counts"))
+	be := newBench(t, b)
+	be.add("a", "k", "v", 5000)
+	be.drain()
+	be.commit()
+	require.Equal(t, "windows", be.task.Stores()[0].Info().Name, "it comes first")
+	var topics []string
+	for _, o := range be.log {
+		if string(o.Key) == task.ClocksHeader {
+			topics = append(topics, o.Topic)
+		}
+	}
+	require.Equal(t, []string{"test-counts-changelog"}, topics)
+}
+
+func TestRestore_KeepsTheClocksOfTheLatestCommit(t *testing.T) {
+	t.Parallel()
+	record := func(commit, stream int64) *topology.Raw {
+		return &topology.Raw{
+			Key: []byte(task.ClocksHeader), Headers: []topology.Header{{Key: task.ClocksHeader}},
+			Value: wire.AppendClocks(nil, []wire.Clock{{Name: "stream", UnixMs: stream}, {Name: "commits", UnixMs: commit}}),
+		}
+	}
+	b := newBench(t, counted())
+	for _, latest := range []int64{3, 9} {
+		for _, commit := range []int64{2, latest, 1} { // from several changelogs, in any order
+			step := b.task.Restore()
+			require.NoError(t, step.Add(b.task.Stores()[0], record(commit, commit*1000)))
+			require.NoError(t, step.Add(b.task.Stores()[0], record(0, 0)))
+			require.NoError(t, step.Apply(nil))
+		}
+		require.NoError(t, b.task.Rollback(b.start(), nil))
+		now, _ := b.task.Now(topology.StreamTime)
+		require.Equal(t, at(latest*1000), now)
+	}
+	bad := record(10, 0)
+	bad.Value = []byte{99}
+	require.ErrorContains(t, b.task.Restore().Add(b.task.Stores()[0], bad), "restore clocks at offset 0")
 }
 
 func TestDecodeMetadata_TakesWhatIsNotItsOwnForNone(t *testing.T) {

@@ -37,6 +37,9 @@ func (t *Task) failed(q *queue, err error, now time.Time) error {
 		policy = t.cfg.Topology.Policy()
 	}
 	d := dlq.Resolve(policy, &f)
+	if held := t.cursor.Held; held != nil && d.Action != dlq.ActionRetry {
+		return t.at(raw, fmt.Errorf("send what node %q has held back: no policy applies, for the record in process did not cause it: %w", held.Name(), &f))
+	}
 	switch d.Action {
 	case dlq.ActionRetry:
 		t.counters.of(Retried, f.Node, string(f.Stage)).Add(1)

@@ -1,6 +1,7 @@
 package wire
 
 import (
+	"bytes"
 	"encoding/hex"
 	"testing"
 
@@ -13,7 +14,7 @@ func TestSubscription_RoundTrips(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		want := Subscription{
 			ProcessID: rapid.String().Draw(t, "process"), Workers: rapid.Uint32Range(0, 1<<20).Draw(t, "workers"),
-			Signature: rapid.String().Draw(t, "signature"),
+			Manifest: rapid.SliceOfN(rapid.Byte(), 0, 600).Draw(t, "manifest"),
 		}
 		prefix := rapid.SliceOf(rapid.Byte()).Draw(t, "prefix")
 		b := want.Append(prefix)
@@ -27,26 +28,45 @@ func TestSubscription_RoundTrips(t *testing.T) {
 // Members of other releases read these bytes.
 func TestSubscription_HasAFixedForm(t *testing.T) {
 	t.Parallel()
-	s := Subscription{ProcessID: "p1", Workers: 300, Signature: "abc"}
-	require.Equal(t, "01"+"ac02"+"027031"+"03616263", hex.EncodeToString(s.Append(nil)))
+	s := Subscription{ProcessID: "p1", Workers: 300, Manifest: []byte("abc")}
+	require.Equal(t, "02"+"ac02"+"027031"+"00"+"03616263", hex.EncodeToString(s.Append(nil)))
+}
+
+func TestSubscription_PacksALargeManifest(t *testing.T) {
+	t.Parallel()
+	s := Subscription{ProcessID: "p1", Workers: 3, Manifest: bytes.Repeat([]byte(`{"name":"counts","kind":"key-value"}`), 1000)}
+	b := s.Append(nil)
+	require.Less(t, len(b), 1000)
+	require.EqualValues(t, manifestDeflated, b[5])
+	got, err := DecodeSubscription(b)
+	require.NoError(t, err)
+	require.Equal(t, s, got)
 }
 
 func TestDecodeSubscription_RejectsWhatItDoesNotKnow(t *testing.T) {
 	t.Parallel()
-	good := Subscription{ProcessID: "p1", Workers: 2, Signature: "abc"}.Append(nil)
-	for n := range good {
-		_, err := DecodeSubscription(good[:n])
-		require.Error(t, err, "%d bytes", n)
+	good := Subscription{ProcessID: "p1", Workers: 2, Manifest: []byte("abc")}.Append(nil)
+	packed := Subscription{ProcessID: "p1", Workers: 2, Manifest: bytes.Repeat([]byte("abc"), 1000)}.Append(nil)
+	for _, b := range [][]byte{good, packed} {
+		for n := range b {
+			_, err := DecodeSubscription(b[:n])
+			require.Error(t, err, "%d bytes", n)
+		}
 	}
+	bomb := Subscription{Manifest: make([]byte, manifestLimit+1)}.Append(nil)
 	for _, c := range []struct {
 		name, want string
 		bytes      []byte
 	}{
 		{"nothing", "unknown version", nil},
-		{"another version", "unknown version", append([]byte{2}, good[1:]...)},
+		{"the version before", "unknown version", append([]byte{1}, good[1:]...)},
+		{"another version", "unknown version", append([]byte{3}, good[1:]...)},
 		{"trailing bytes", "1 bytes too many", append(append([]byte(nil), good...), 0)},
-		{"too many workers", "end too soon", []byte{1, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0}},
-		{"a text longer than the bytes", "end too soon", []byte{1, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 'x'}},
+		{"too many workers", "end too soon", []byte{2, 0xff, 0xff, 0xff, 0xff, 0x0f, 0, 0}},
+		{"a text longer than the bytes", "end too soon", []byte{2, 2, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 1, 'x'}},
+		{"an unknown form", "unknown form 2", []byte{2, 1, 0, 2, 0}},
+		{"a manifest that does not unpack", "unpack the manifest", []byte{2, 1, 0, 1, 2, 0xff, 0xff}},
+		{"a manifest that has no end", "larger than", bomb},
 	} {
 		t.Run(c.name, func(t *testing.T) {
 			t.Parallel()
@@ -59,8 +79,9 @@ func TestDecodeSubscription_RejectsWhatItDoesNotKnow(t *testing.T) {
 }
 
 func FuzzDecodeSubscription(f *testing.F) {
-	f.Add(Subscription{ProcessID: "p1", Workers: 2, Signature: "abc"}.Append(nil))
-	f.Add([]byte{1, 0, 0, 0})
+	f.Add(Subscription{ProcessID: "p1", Workers: 2, Manifest: []byte("abc")}.Append(nil))
+	f.Add(Subscription{ProcessID: "p1", Workers: 2, Manifest: bytes.Repeat([]byte("abc"), 200)}.Append(nil))
+	f.Add([]byte{2, 0, 0, 0, 0})
 	f.Fuzz(func(t *testing.T, b []byte) {
 		s, err := DecodeSubscription(b)
 		if err != nil {
