@@ -35,7 +35,7 @@ func Grace[K, V any](d time.Duration, buffer state.JoinBufferSpec[K, V]) Wait { 
 // order of their times, then of their encoded keys; one that comes later than the grace is joined at once.
 //
 // Key: kept; stream and table must be partitioned alike by it. Time: the record's. State: reads the table's store; the buffer of Grace. Errors: a panic of f
-// meets the policy; one behind the buffer is the failure of the record that ended the wait, and the record that waited stays. Nulls: records without a key or
+// meets the policy; one behind the buffer stops the task unless a retry helps, and the record that waited stays. Nulls: records without a key or
 // a value are dropped, counted.
 func (s Stream[K, V]) JoinVersioned[VT, VR any](t VersionedTable[K, VT], f func(V, VT) VR, opts ...VersionedJoinOption) Stream[K, VR] {
 	return joinVersioned(s, t, gather("join-versioned", opts, VersionedJoinOption.versionedJoinOption, f), func(v V, row Opt[VT]) (VR, bool) {
