@@ -186,13 +186,13 @@ func (s *JoinBufferStore[K, V]) Committed() error { s.overlay.committed(); retur
 // Reset implements Store.
 func (s *JoinBufferStore[K, V]) Reset() { s.overlay.reset() }
 
-// Restore implements Store. The changelog's key is the row's.
-func (s *JoinBufferStore[K, V]) Restore(b Batch, key, value []byte, timestampMs int64) error {
+// Restore implements Store. The changelog's key is the row's, and begins with its time; the record's own is the broker's.
+func (s *JoinBufferStore[K, V]) Restore(b Batch, key, value []byte, _ int64) error {
 	if len(key) < 16 {
 		return fmt.Errorf("restore store %q: a key of %d bytes is too short", s.overlay.info.Name, len(key))
 	}
 	s.seq.Advance(int64(binary.BigEndian.Uint64(key[len(key)-8:])))
-	return s.overlay.restore(b, key, value, timestampMs)
+	return s.overlay.restore(b, key, value, int64(binary.BigEndian.Uint64(key)))
 }
 
 // Pending implements Store.

@@ -120,8 +120,8 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 			// What compaction leaves is the newest version alone: it may begin when the history is over.
 			config["min.compaction.lag.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
 		}
-		if i.Kind == state.KindBuffer {
-			// A row's time may be in the future, as the end of a window is: brokers refuse records with such timestamps.
+		if i.Kind == state.KindBuffer || i.Kind == state.KindJoinBuffer {
+			// A row's time, which is not the record's alone, may be in the future, as the end of a window is: brokers refuse records with such timestamps.
 			config["message.timestamp.type"] = "LogAppendTime"
 		}
 		name := ChangelogTopic(application, i.DurableName())
