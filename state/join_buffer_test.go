@@ -125,8 +125,8 @@ func TestJoinBuffer_SeesNoWritesInsideTheLoop(t *testing.T) {
 // What a step costs must not depend on how many rows wait, nor on how many have left since the last commit.
 func TestJoinBuffer_StepsCostTheSameWithManyRows(t *testing.T) { //nolint:paralleltest // it measures
 	spec := joinBufferSpec()
-	cost := func(waiting, left int64) uint64 {
-		r := newRoom(t, openPebble(t, t.TempDir()), spec, 1<<30)
+	cost := func(engine state.Engine, committed, waiting, left int64) uint64 {
+		r := newRoom(t, engine, spec, 1<<30)
 		defer func() { require.NoError(t, r.engine.Close()) }()
 		s := spec.Open(r)
 		next := int64(0)
@@ -142,6 +142,10 @@ func TestJoinBuffer_StepsCostTheSameWithManyRows(t *testing.T) { //nolint:parall
 			}
 			r.journal.Release()
 		}
+		for range committed {
+			step(false)
+		}
+		r.commit()
 		for range waiting {
 			step(false)
 		}
@@ -156,7 +160,10 @@ func TestJoinBuffer_StepsCostTheSameWithManyRows(t *testing.T) { //nolint:parall
 		runtime.ReadMemStats(&after)
 		return after.TotalAlloc - before.TotalAlloc
 	}
-	few := cost(10, 10)
-	require.Less(t, cost(3000, 10), 4*few)
-	require.Less(t, cost(10, 3000), 4*few)
+	for _, open := range []func() state.Engine{state.NewMemory, func() state.Engine { return openPebble(t, t.TempDir()) }} {
+		few := cost(open(), 300, 10, 10)
+		require.Less(t, cost(open(), 3000, 10, 10), 4*few)
+		require.Less(t, cost(open(), 300, 3000, 10), 4*few)
+		require.Less(t, cost(open(), 300, 10, 3000), 4*few)
+	}
 }
