@@ -8,14 +8,14 @@ import (
 
 // NewMemory returns an empty engine that keeps everything in memory and loses it with Close. Flush does nothing.
 //
-// An iterator holds its whole range from the start: a walk costs memory for the rows of the range, not of the engine.
-// Iterators stay valid after Close.
+// An iterator copies the rows of its range as it comes to them, and all that are left before a write. Iterators stay valid after Close.
 func NewMemory() Engine { return &memoryEngine{} }
 
 type memoryEngine struct {
 	mu sync.RWMutex
 	// Invariant: a stored value never changes, a write puts another slice in its place. Iterators share them.
 	rows   sortedMap[[]byte]
+	open   []*memoryIterator // those that have not copied all their rows
 	closed bool
 }
 
@@ -30,21 +30,23 @@ func (e *memoryEngine) Get(dst, key []byte) (value []byte, ok bool, err error) {
 }
 
 func (e *memoryEngine) Iterate(lo, hi []byte, reverse bool) (Iterator, error) {
-	e.mu.RLock()
-	defer e.mu.RUnlock()
+	e.mu.Lock()
+	defer e.mu.Unlock()
 	if e.closed {
 		return nil, ErrClosed
 	}
-	it := &memoryIterator{at: -1}
-	walk := e.rows.ascend
-	if reverse {
-		walk = e.rows.descend
-	}
-	walk(string(lo), string(hi), hi != nil, func(key string, value []byte) bool {
-		it.rows = append(it.rows, memoryRow{key, value})
-		return true
-	})
+	it := &memoryIterator{engine: e, lo: string(lo), hi: string(hi), hasHi: hi != nil, reverse: reverse, at: -1}
+	e.open = append(e.open, it)
 	return it, nil
+}
+
+// freeze must come before a write.
+func (e *memoryEngine) freeze() {
+	for _, it := range e.open {
+		it.copy(0)
+	}
+	clear(e.open)
+	e.open = e.open[:0]
 }
 
 func (e *memoryEngine) NewBatch() Batch { return &memoryBatch{} }
@@ -65,6 +67,7 @@ func (e *memoryEngine) Apply(b Batch) error {
 	if e.closed {
 		return ErrClosed
 	}
+	e.freeze()
 	for _, w := range writes {
 		switch w.kind {
 		case memoryPut:
@@ -84,6 +87,7 @@ func (e *memoryEngine) Drop(lo, hi []byte) error {
 	if e.closed {
 		return ErrClosed
 	}
+	e.freeze()
 	e.rows.deleteRange(string(lo), string(hi), hi != nil)
 	return nil
 }
@@ -100,6 +104,7 @@ func (e *memoryEngine) Flush() error {
 func (e *memoryEngine) Close() error {
 	e.mu.Lock()
 	defer e.mu.Unlock()
+	e.freeze()
 	e.rows, e.closed = sortedMap[[]byte]{}, true
 	return nil
 }
@@ -152,40 +157,5 @@ func (b *memoryBatch) Size() int { return b.size }
 
 func (b *memoryBatch) Discard() error {
 	*b = memoryBatch{done: true}
-	return nil
-}
-
-type memoryRow struct {
-	key   string
-	value []byte
-}
-
-type memoryIterator struct {
-	rows []memoryRow
-	at   int
-	key  []byte
-}
-
-func (it *memoryIterator) Next() bool {
-	if it.at+1 >= len(it.rows) {
-		it.at = len(it.rows)
-		return false
-	}
-	it.at++
-	it.key = append(it.key[:0], it.rows[it.at].key...)
-	return true
-}
-
-func (it *memoryIterator) Key() []byte { return it.key }
-
-func (it *memoryIterator) Value() []byte {
-	v := it.rows[it.at].value
-	return v[:len(v):len(v)]
-}
-
-func (it *memoryIterator) Err() error { return nil }
-
-func (it *memoryIterator) Close() error {
-	it.rows, it.at = nil, 0
 	return nil
 }

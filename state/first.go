@@ -2,12 +2,7 @@ package state
 
 // first returns a copy of the smallest key from lo on, and ok false if there is none. What it costs does not depend on how many rows follow.
 func (o *overlay[V]) first(lo []byte) (key []byte, ok bool, err error) {
-	if o.order == nil {
-		o.order = &sortedMap[*row[V]]{}
-		for _, r := range o.dirty {
-			o.order.set(r.key, r)
-		}
-	}
+	o.sort()
 	o.order.ascend(string(lo), "", false, func(k string, r *row[V]) bool {
 		ok = r.dirty && r.state == present
 		if ok {

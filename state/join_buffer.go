@@ -58,7 +58,9 @@ func (s JoinBufferSpec[K, V]) build(env *Env) (Store, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &JoinBufferStore[K, V]{overlay: newOverlay(s.Info(), c, env), key: c.key, seq: env.Clock("seq/" + s.durable())}, nil
+	return &JoinBufferStore[K, V]{
+		overlay: newOverlay(s.Info(), c, env), key: c.key, seq: env.Clock("seq/" + s.durable()), floor: floor{journal: env.Journal},
+	}, nil
 }
 
 // A JoinBufferStore is a task's instance of a store declared with JoinBuffer: any number of records per time and key.
@@ -69,6 +71,7 @@ type JoinBufferStore[K, V any] struct {
 	overlay *overlay[V]
 	key     serde.Serde[K]
 	seq     *Clock // numbers the records by arrival; it is part of the task's state, so that no number comes twice
+	floor   floor
 	buf     []byte
 	broken  error
 }
@@ -89,6 +92,7 @@ func (s *JoinBufferStore[K, V]) Add(at time.Time, k K, v V) error {
 	}
 	s.seq.Set(s.seq.Now() + 1)
 	b = binary.BigEndian.AppendUint64(b, uint64(s.seq.Now()))
+	s.floor.lower(b)
 	return s.overlay.put(s.overlay.row(b), v, at.UnixMilli())
 }
 
@@ -96,13 +100,13 @@ func (s *JoinBufferStore[K, V]) Add(at time.Time, k K, v V) error {
 // An error ends it.
 func (s *JoinBufferStore[K, V]) Until(at time.Time) iter.Seq2[BufferEntry[K, V], error] {
 	return s.entries(func() (lo, hi []byte, exact int, err error) {
-		return nil, binary.BigEndian.AppendUint64(nil, uint64(max(at.UnixMilli()+1, 0))), 0, s.broken
+		return []byte(s.floor.key), binary.BigEndian.AppendUint64(nil, uint64(max(at.UnixMilli()+1, 0))), 0, s.broken
 	})
 }
 
 // All yields all records: see Until.
 func (s *JoinBufferStore[K, V]) All() iter.Seq2[BufferEntry[K, V], error] {
-	return s.entries(func() (lo, hi []byte, exact int, err error) { return nil, nil, 0, s.broken })
+	return s.entries(func() (lo, hi []byte, exact int, err error) { return []byte(s.floor.key), nil, 0, s.broken })
 }
 
 // At yields the records of one time and key, by arrival: see Until.
@@ -124,9 +128,14 @@ func (s *JoinBufferStore[K, V]) entries(bounds func() (lo, hi []byte, exact int,
 			yield(BufferEntry[K, V]{}, err)
 			return
 		}
+		first := exact == 0 // of all rows from the floor on
 		for r, err := range s.overlay.scan(lo, hi, false) {
 			var e BufferEntry[K, V]
 			if err == nil {
+				if first {
+					s.floor.raise(string(r.key))
+					first = false
+				}
 				if exact > 0 && len(r.key) != exact {
 					continue // of a longer key
 				}
@@ -184,15 +193,19 @@ func (s *JoinBufferStore[K, V]) Prepare(w *Writer) error { return s.overlay.prep
 func (s *JoinBufferStore[K, V]) Committed() error { s.overlay.committed(); return nil }
 
 // Reset implements Store.
-func (s *JoinBufferStore[K, V]) Reset() { s.overlay.reset() }
+func (s *JoinBufferStore[K, V]) Reset() {
+	s.overlay.reset()
+	s.floor.reset()
+}
 
-// Restore implements Store. The changelog's key is the row's.
-func (s *JoinBufferStore[K, V]) Restore(b Batch, key, value []byte, timestampMs int64) error {
+// Restore implements Store. The changelog's key is the row's, and begins with its time; the record's own is the broker's.
+func (s *JoinBufferStore[K, V]) Restore(b Batch, key, value []byte, _ int64) error {
 	if len(key) < 16 {
 		return fmt.Errorf("restore store %q: a key of %d bytes is too short", s.overlay.info.Name, len(key))
 	}
 	s.seq.Advance(int64(binary.BigEndian.Uint64(key[len(key)-8:])))
-	return s.overlay.restore(b, key, value, timestampMs)
+	s.floor.reset()
+	return s.overlay.restore(b, key, value, int64(binary.BigEndian.Uint64(key)))
 }
 
 // Pending implements Store.

@@ -40,6 +40,7 @@ type overlay[V any] struct {
 	dirty      []*row[V] // in first-write order
 	dirtyBytes int64
 	order      *sortedMap[*row[V]] // the dirty rows by key; nil until a range read needs it
+	snapshots  []*snapshot[V]      // of reads on their way
 	saved      []savedRow[V]
 	touched    bool
 	scratch    []byte
@@ -204,6 +205,7 @@ func (o *overlay[V]) remove(r *row[V], ts int64) {
 
 // save notes the row for an undo and marks it dirty.
 func (o *overlay[V]) save(r *row[V]) {
+	o.freeze()
 	if !o.touched {
 		o.touched = true
 		o.journal.touch(o)
@@ -221,6 +223,7 @@ func (o *overlay[V]) save(r *row[V]) {
 }
 
 func (o *overlay[V]) undo() {
+	o.freeze()
 	for i := len(o.saved) - 1; i >= 0; i-- {
 		s := &o.saved[i]
 		listed := s.row.listed
@@ -287,6 +290,7 @@ func (o *overlay[V]) write(w *Writer, r *row[V], logKey func(dst, key []byte) []
 
 // committed makes the dirty rows clean.
 func (o *overlay[V]) committed() {
+	o.freeze()
 	for _, r := range o.dirty {
 		r.dirty, r.listed = false, false
 	}
@@ -303,6 +307,7 @@ func (o *overlay[V]) committed() {
 
 // reset forgets all rows.
 func (o *overlay[V]) reset() {
+	o.freeze()
 	clear(o.young)
 	clear(o.old)
 	clear(o.dirty)

@@ -19,6 +19,7 @@ type scanned[V any] struct {
 func (o *overlay[V]) scan(lo, hi []byte, reverse bool) iter.Seq2[scanned[V], error] {
 	return func(yield func(scanned[V], error) bool) {
 		dirty := o.snapshot(lo, hi, reverse)
+		defer dirty.close()
 		end := o.table.key(nil, hi)
 		if hi == nil {
 			end = successor(o.table.prefix)
@@ -48,25 +49,24 @@ func (o *overlay[V]) scan(lo, hi []byte, reverse bool) iter.Seq2[scanned[V], err
 
 var errStopped = errors.New("the loop has ended")
 
-func (o *overlay[V]) merge(dirty []row[V], it Iterator, reverse bool, yield func(scanned[V], error) bool) error {
+func (o *overlay[V]) merge(dirty *snapshot[V], it Iterator, reverse bool, yield func(scanned[V], error) bool) error {
 	n := len(o.table.prefix)
 	more := it.Next()
-	for more || len(dirty) > 0 {
+	for d := dirty.front(); more || d != nil; d = dirty.front() {
 		c := 0
 		switch {
 		case !more:
 			c = -1
-		case len(dirty) == 0:
+		case d == nil:
 			c = 1
 		default:
-			c = compare(dirty[0].key, it.Key()[n:])
+			c = compare(d.key, it.Key()[n:])
 			if reverse {
 				c = -c
 			}
 		}
 		if c <= 0 {
-			d := &dirty[0]
-			dirty = dirty[1:]
+			dirty.pop()
 			if c == 0 {
 				more = it.Next()
 			}
@@ -91,29 +91,6 @@ func compare(a string, b []byte) int {
 		return 1
 	}
 	return 0
-}
-
-// snapshot copies the dirty rows of the range.
-func (o *overlay[V]) snapshot(lo, hi []byte, reverse bool) []row[V] {
-	if o.order == nil {
-		o.order = &sortedMap[*row[V]]{}
-		for _, r := range o.dirty {
-			o.order.set(r.key, r)
-		}
-	}
-	var rows []row[V]
-	collect := func(_ string, r *row[V]) bool {
-		if r.dirty {
-			rows = append(rows, *r)
-		}
-		return true
-	}
-	if reverse {
-		o.order.descend(string(lo), string(hi), hi != nil, collect)
-	} else {
-		o.order.ascend(string(lo), string(hi), hi != nil, collect)
-	}
-	return rows
 }
 
 // open returns the value and timestamp of a scanned row.

@@ -25,6 +25,7 @@ type unmatched[K, L, R, VR any] struct {
 	least           *state.Clock // math.MaxInt64 if nothing waits
 	leftMs, rightMs int64
 	f               func(Opt[L], Opt[R]) VR
+	over            []state.BufferEntry[state.SideKey[K], state.SideValue[L, R]] // those of a look
 }
 
 func (u *unmatched[K, L, R, VR]) advance(ms int64) int64 { return u.clock.Advance(ms) }
@@ -67,10 +68,13 @@ func (u *unmatched[K, L, R, VR]) idle(now int64, out *joinResults[K, VR]) error 
 	return u.look(nil, out)
 }
 
-// look sends the results of the records whose time to wait is over.
+// look sends the results of the records whose time to wait is over. It writes nothing before it has seen them all: a read of the first of many rows, which
+// most looks are, is cheap as long as none changes.
 func (u *unmatched[K, L, R, VR]) look(headers []Header, out *joinResults[K, VR]) error {
 	now := u.clock.Now()
 	u.least.Set(math.MaxInt64)
+	u.over = u.over[:0]
+	defer func() { clear(u.over) }()
 	var leftWaits, rightWaits bool
 	out.nc.Enter()
 	for e, err := range u.store.All() {
@@ -79,17 +83,21 @@ func (u *unmatched[K, L, R, VR]) look(headers []Header, out *joinResults[K, VR])
 		}
 		ms := e.At.UnixMilli()
 		u.least.Set(ms)
+		if leftWaits && rightWaits {
+			break
+		}
 		switch {
-		case leftWaits && rightWaits:
-			return nil
 		case e.Key.Left && ms+u.leftMs >= now:
 			leftWaits = true
 		case !e.Key.Left && ms+u.rightMs >= now:
 			rightWaits = true
 		default:
-			if err := u.sendAlone(&e, headers, out); err != nil {
-				return err
-			}
+			u.over = append(u.over, e)
+		}
+	}
+	for i := range u.over {
+		if err := u.sendAlone(&u.over[i], headers, out); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -133,8 +133,8 @@ func (p *Plan) addInternal(s *Subtopology, application string, tasks int32) {
 			config = map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}
 			config["min.compaction.lag.ms"] = strconv.FormatInt((i.Retention + changelogSlack).Milliseconds(), 10)
 		}
-		if i.Kind == state.KindBuffer {
-			// A row's time lies in its value, and may be in the future, as the end of a window is.
+		if i.Kind == state.KindBuffer || i.Kind == state.KindJoinBuffer {
+			// A row's time is in its value or key, and may be in the future, as the end of a window is.
 			config = map[string]string{"cleanup.policy": "compact", "message.timestamp.type": "LogAppendTime"}
 		}
 		name := LogTopic(application, i)
