@@ -86,7 +86,7 @@ func TestBuild_RefusesOneStoreForTwoOperators(t *testing.T) {
 			for range 2 {
 				s.ToTable(lineStore("t")).MapValues(strings.ToUpper).Materialize(lineStore("x"))
 			}
-		}, `store "x" is kept by the materialize at`},
+		}, `store "x" is kept by the table-map-values at`},
 		{"Aggregate under two names", func(_ *stream.Builder, s, other lineStream) {
 			s.GroupByKey().Count(numberStore("x"), stream.Named("a"))
 			other.GroupByKey().Count(numberStore("x"), stream.Named("b"))

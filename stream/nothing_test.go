@@ -117,6 +117,15 @@ var withoutFunction = map[string]func(p *parts){
 	"Grouped.Cogroup add":               func(p *parts) { p.g.Cogroup[string](nil).Aggregate(first, lineStore("r")) },
 	"Cogrouped.With add":                func(p *parts) { p.cogrouped.With(p.g, nil).Aggregate(first, lineStore("r")) },
 	"Cogrouped.Aggregate init":          func(p *parts) { p.cogrouped.Aggregate(nil, lineStore("r")) },
+	"TimeWindowedCogroup.Aggregate init": func(p *parts) {
+		p.cogrouped.Window(stream.Tumbling{Size: time.Second}).Aggregate(nil, state.Window("r", serde.String(), serde.String()))
+	},
+	"SessionWindowedCogroup.Aggregate init": func(p *parts) {
+		p.cogrouped.SessionWindow(stream.Session{Gap: time.Second}).Aggregate(nil, third, state.Session("r", serde.String(), serde.String()))
+	},
+	"SessionWindowedCogroup.Aggregate merge": func(p *parts) {
+		p.cogrouped.SessionWindow(stream.Session{Gap: time.Second}).Aggregate(first, nil, state.Session("r", serde.String(), serde.String()))
+	},
 	"TimeWindowed.Reduce f":             func(p *parts) { p.w.Reduce(nil, p.windows) },
 	"TimeWindowed.Aggregate init":       func(p *parts) { p.w.Aggregate(nil, third, p.windows) },
 	"TimeWindowed.Aggregate add":        func(p *parts) { p.w.Aggregate(first, nil, p.windows) },
