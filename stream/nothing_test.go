@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/stretchr/testify/require"
 
@@ -98,25 +99,25 @@ var withoutFunction = map[string]func(p *parts){
 	"Stream.OuterJoin f": func(p *parts) {
 		p.s.OuterJoin[string, string](p.b.Stream(lines("right")), stream.Between{}, nil, p.joined)
 	},
-	"Stream.JoinTable f":                func(p *parts) { p.s.JoinTable[string, string](p.t, nil) },
-	"Stream.TryJoinTable f":             func(p *parts) { p.s.TryJoinTable[string, string](p.t, nil) },
-	"Stream.LeftJoinTable f":            func(p *parts) { p.s.LeftJoinTable[string, string](p.t, nil) },
-	"Stream.JoinVersioned f":            func(p *parts) { p.s.JoinVersioned[string, string](p.versioned, nil) },
-	"Stream.LeftJoinVersioned f":        func(p *parts) { p.s.LeftJoinVersioned[string, string](p.versioned, nil) },
-	"Stream.JoinGlobal key":             func(p *parts) { p.s.JoinGlobal(p.global, nil, plus) },
-	"Stream.JoinGlobal f":               func(p *parts) { p.s.JoinGlobal[string, string, string](p.global, byValue, nil) },
-	"Stream.TryJoinGlobal key":          func(p *parts) { p.s.TryJoinGlobal(p.global, nil, tryThird) },
-	"Stream.TryJoinGlobal f":            func(p *parts) { p.s.TryJoinGlobal[string, string, string](p.global, byValue, nil) },
-	"Stream.LeftJoinGlobal key":         func(p *parts) { p.s.LeftJoinGlobal(p.global, nil, leftPlus) },
-	"Stream.LeftJoinGlobal f":           func(p *parts) { p.s.LeftJoinGlobal[string, string, string](p.global, byValue, nil) },
-	"Grouped.Reduce f":                  func(p *parts) { p.g.Reduce(nil, lineStore("r")) },
-	"Grouped.Aggregate init":            func(p *parts) { p.g.Aggregate(nil, third, lineStore("r")) },
-	"Grouped.Aggregate add":             func(p *parts) { p.g.Aggregate(first, nil, lineStore("r")) },
-	"Grouped.TryAggregate init":         func(p *parts) { p.g.TryAggregate(nil, tryThird, lineStore("r")) },
-	"Grouped.TryAggregate add":          func(p *parts) { p.g.TryAggregate(first, nil, lineStore("r")) },
-	"Grouped.Cogroup add":               func(p *parts) { p.g.Cogroup[string](nil).Aggregate(first, lineStore("r")) },
-	"Cogrouped.With add":                func(p *parts) { p.cogrouped.With(p.g, nil).Aggregate(first, lineStore("r")) },
-	"Cogrouped.Aggregate init":          func(p *parts) { p.cogrouped.Aggregate(nil, lineStore("r")) },
+	"Stream.JoinTable f":         func(p *parts) { p.s.JoinTable[string, string](p.t, nil) },
+	"Stream.TryJoinTable f":      func(p *parts) { p.s.TryJoinTable[string, string](p.t, nil) },
+	"Stream.LeftJoinTable f":     func(p *parts) { p.s.LeftJoinTable[string, string](p.t, nil) },
+	"Stream.JoinVersioned f":     func(p *parts) { p.s.JoinVersioned[string, string](p.versioned, nil) },
+	"Stream.LeftJoinVersioned f": func(p *parts) { p.s.LeftJoinVersioned[string, string](p.versioned, nil) },
+	"Stream.JoinGlobal key":      func(p *parts) { p.s.JoinGlobal(p.global, nil, plus) },
+	"Stream.JoinGlobal f":        func(p *parts) { p.s.JoinGlobal[string, string, string](p.global, byValue, nil) },
+	"Stream.TryJoinGlobal key":   func(p *parts) { p.s.TryJoinGlobal(p.global, nil, tryThird) },
+	"Stream.TryJoinGlobal f":     func(p *parts) { p.s.TryJoinGlobal[string, string, string](p.global, byValue, nil) },
+	"Stream.LeftJoinGlobal key":  func(p *parts) { p.s.LeftJoinGlobal(p.global, nil, leftPlus) },
+	"Stream.LeftJoinGlobal f":    func(p *parts) { p.s.LeftJoinGlobal[string, string, string](p.global, byValue, nil) },
+	"Grouped.Reduce f":           func(p *parts) { p.g.Reduce(nil, lineStore("r")) },
+	"Grouped.Aggregate init":     func(p *parts) { p.g.Aggregate(nil, third, lineStore("r")) },
+	"Grouped.Aggregate add":      func(p *parts) { p.g.Aggregate(first, nil, lineStore("r")) },
+	"Grouped.TryAggregate init":  func(p *parts) { p.g.TryAggregate(nil, tryThird, lineStore("r")) },
+	"Grouped.TryAggregate add":   func(p *parts) { p.g.TryAggregate(first, nil, lineStore("r")) },
+	"Grouped.Cogroup add":        func(p *parts) { p.g.Cogroup[string](nil).Aggregate(first, lineStore("r")) },
+	"Cogrouped.With add":         func(p *parts) { p.cogrouped.With(p.g, nil).Aggregate(first, lineStore("r")) },
+	"Cogrouped.Aggregate init":   func(p *parts) { p.cogrouped.Aggregate(nil, lineStore("r")) },
 	"TimeWindowedCogroup.Aggregate init": func(p *parts) {
 		p.cogrouped.Window(stream.Tumbling{Size: time.Second}).Aggregate(nil, state.Window("r", serde.String(), serde.String()))
 	},
