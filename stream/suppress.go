@@ -47,7 +47,7 @@ func (u UntilWindowCloses) until() (WhenFull, error) { return u.WhenFull, u.When
 
 func (u UntilTimeLimit) until() (WhenFull, error) {
 	if u.Limit < 0 || u.Limit%time.Millisecond != 0 {
-		return u.WhenFull, fmt.Errorf("Limit is %v: use whole milliseconds, not negative", u.Limit)
+		return u.WhenFull, fmt.Errorf("%s is %v: use whole milliseconds, not negative", "Limit", u.Limit)
 	}
 	return u.WhenFull, u.WhenFull.check()
 }

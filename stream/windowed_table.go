@@ -74,5 +74,5 @@ func (t WindowedTable[K, V]) ToStream[K2 any](key func(Windowed[K]) K2, opts ...
 //
 // Key, Time, Nulls: as they are. State: none; what reads the table reads the aggregation's store. Errors: none.
 func WindowedAsTable[K, V any](t WindowedTable[K, V]) Table[Windowed[K], V] {
-	return Table[Windowed[K], V]{b: t.b, t: t.t}
+	return Table[Windowed[K], V](t)
 }

@@ -48,7 +48,7 @@ func (w Unlimited) windowing() (windowing, error) {
 		from = w.From.UnixMilli()
 	}
 	if from < 0 || !w.From.IsZero() && !w.From.Equal(time.UnixMilli(from)) {
-		return windowing{}, fmt.Errorf("From is %v: use whole milliseconds, not before 1970", w.From)
+		return windowing{}, fmt.Errorf("%s is %v: use whole milliseconds, not before 1970", "From", w.From)
 	}
 	return windowing{fromMs: from, sizeMs: math.MaxInt64 - from, retention: state.Forever}, nil
 }
