@@ -50,6 +50,9 @@
 // Time is event time: that of the records. Windows close, joins give up waiting and suppressed updates are sent when a later record shows that their time
 // has come, or when a source has been quiet for as long as [IdleAfter] says. The clocks are committed with the offsets: a restart changes nothing.
 //
+// A method that takes a store is generic in the descriptor (Count[S state.KeyValueSpec[K, int64]](st S)). S is always inferred and is that one type: it
+// is there so that a program compiles the operators that it uses, and not all of them for each of its types.
+//
 // # Nulls
 //
 // A null value is a tombstone, a flag of the record. Where the type's serde is nullable (serde.Nullable), or a function returned a nil pointer,

@@ -64,7 +64,8 @@ func (s Stream[K, V]) Join[VO, VR any](other Stream[K, VO], w Between, f func(V,
 }
 
 // LeftJoin is Join that does not lose records of this stream: one that finds no partner gives a result without, when none can come any more. That is when
-// stream time has passed the end of its window by the grace, as a later record of either stream shows it, or a quiet input: see IdleAfter.
+// stream time has passed the end of its window by the grace, as a later record of either stream shows it, or a quiet input: see IdleAfter. As in Kafka
+// Streams that may take a later record than the first: with Before unlike After, or with several that wait. None is lost or sent twice.
 //
 // A record that comes when stream time has passed the end of its window does not wait for the grace: if it finds no partner, the result without one is
 // sent at once, and a partner that comes within the grace makes a second result.
