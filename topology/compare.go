@@ -308,6 +308,10 @@ func (c *comparison) store(was, now located[StoreManifest]) {
 	if a.ValueType != b.ValueType {
 		add(Breaks, changes("value type", a.ValueType, b.ValueType), rename)
 	}
+	if a.Source != b.Source {
+		// Rows have the topic's bytes, or the store's: neither can be read as the other, and a changelog that begins now lacks what there is.
+		add(Breaks, changes("source as changelog", orNone(a.Source), orNone(b.Source)), rename)
+	}
 	if len(c.found) > before {
 		return // the rest is about rows that can be read
 	}
@@ -368,3 +372,10 @@ func changes[T any](what string, was, now T) string {
 }
 
 func moves(was, now int) string { return fmt.Sprintf("moves from subtopology %d to %d", was, now) }
+
+func orNone(topic string) string {
+	if topic == "" {
+		return "none"
+	}
+	return topic
+}

@@ -59,6 +59,8 @@ type StoreManifest struct {
 	MaxRows   int  `json:"max_rows,omitempty"`
 	Changelog bool `json:"changelog,omitempty"`
 	InMemory  bool `json:"in_memory,omitempty"`
+	// Source is the topic that the store is restored from in place of a changelog of its own.
+	Source string `json:"source,omitempty"`
 	// Layout says how rows lie on the disk of an instance.
 	Layout string `json:"layout,omitempty"`
 }
@@ -108,7 +110,7 @@ func (s *Subtopology) manifest() SubtopologyManifest {
 		i := spec.Info()
 		m.Stores = append(m.Stores, StoreManifest{
 			Name: i.DurableName(), Kind: string(i.Kind), KeyType: i.KeyType, ValueType: i.ValueType, RetentionMs: i.Retention.Milliseconds(),
-			MaxRows: i.MaxRows, Changelog: i.Changelog, InMemory: i.InMemory, Layout: i.Layout,
+			MaxRows: i.MaxRows, Changelog: i.Changelog, InMemory: i.InMemory, Source: i.Source, Layout: i.Layout,
 		})
 	}
 	slices.Sort(m.Sources)
@@ -126,7 +128,7 @@ func (m Manifest) InternalTopics(application string) []string {
 			topics = append(topics, RepartitionTopic(application, r.Name))
 		}
 		for _, st := range s.Stores {
-			if st.Changelog {
+			if st.Changelog && st.Source == "" {
 				topics = append(topics, ChangelogTopic(application, st.Name))
 			}
 		}
