@@ -1,7 +1,6 @@
 package topology
 
 import (
-	"errors"
 	"fmt"
 	"slices"
 
@@ -41,7 +40,7 @@ func (b *Builder) checkSourceLogs() {
 			report("a policy lets records pass that cannot be decoded, and a restore would not: use OnError(dlq.Fail()) here, or a changelog")
 		}
 		for _, m := range downstream(n)[1:] { // what is undone there is undone in the store
-			if p := m.policyOr(b.fallback); m.rejects || passes(p, dlq.Process) || passes(p, dlq.Encode) {
+			if p := m.policyOr(b.fallback); m.rejects || passes(p, dlq.Process, dlq.Encode) {
 				report(fmt.Sprintf("the %s at %s may set a record aside, and the store would lack it: use OnError(dlq.Fail()) there and no function "+
 					"that rejects, or a changelog", m.op, m.pos))
 			}
@@ -56,16 +55,7 @@ func (n *node) policyOr(fallback dlq.Policy) dlq.Policy {
 	return fallback
 }
 
-// passes tells whether the policy may drop a record of that failure or set it aside; policies are pure.
-func passes(p dlq.Policy, stage dlq.Stage) bool {
-	if p == nil {
-		return false
-	}
-	for _, attempts := range []int{1, 1 << 30} {
-		d := dlq.Resolve(p, &dlq.Failure{Stage: stage, Attempts: attempts, Err: errors.New("a failure")})
-		if d.Action == dlq.ActionSkip || d.Action == dlq.ActionSend {
-			return true
-		}
-	}
-	return false
+// passes tells whether the policy may drop a record of a failure at these stages, or set it aside.
+func passes(p dlq.Policy, stages ...dlq.Stage) bool {
+	return mayDo(p, stages, dlq.ActionSkip, dlq.ActionSend)
 }

@@ -172,15 +172,20 @@ func (t *Topology) policies() []dlq.Policy {
 	return all
 }
 
-// maySend asks the policy about the failures that there can be; policies are pure.
+// maySend tells whether the policy may send a record to a dead-letter topic.
 func maySend(p dlq.Policy) bool {
+	return mayDo(p, []dlq.Stage{dlq.Decode, dlq.Process, dlq.Encode}, dlq.ActionSend)
+}
+
+// mayDo asks the policy about the failures that there can be at the stages, the first and the last: policies are pure.
+func mayDo(p dlq.Policy, stages []dlq.Stage, actions ...dlq.Action) bool {
 	if p == nil {
 		return false
 	}
-	for _, stage := range []dlq.Stage{dlq.Decode, dlq.Process, dlq.Encode} {
+	for _, stage := range stages {
 		for _, attempts := range []int{1, 1 << 30} {
 			f := &dlq.Failure{Stage: stage, Attempts: attempts, Err: errors.New("a failure")}
-			if dlq.Resolve(p, f).Action == dlq.ActionSend {
+			if slices.Contains(actions, dlq.Resolve(p, f).Action) {
 				return true
 			}
 		}
