@@ -7,7 +7,7 @@ var scriptPrograms = func() map[string]scriptProgram {
 	all := map[string]scriptProgram{}
 	for _, kind := range []map[string]scriptProgram{
 		sourcePrograms, recordPrograms, topicPrograms, aggregationPrograms, windowPrograms, tablePrograms, tableJoinPrograms, streamJoinPrograms,
-		lookupPrograms, holdingPrograms, processorPrograms, policyPrograms,
+		lookupPrograms, holdingPrograms, processorPrograms, policyPrograms, tryPrograms,
 	} {
 		maps.Copy(all, kind)
 	}
