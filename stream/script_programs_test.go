@@ -1,7 +1,5 @@
 package stream_test
 
-import "maps"
-
 // scriptPrograms are the programs of the scripts, by name. Most read "in", some "left" and "right" or others too, and write "out".
 var scriptPrograms = func() map[string]scriptProgram {
 	all := map[string]scriptProgram{}
@@ -9,7 +7,12 @@ var scriptPrograms = func() map[string]scriptProgram {
 		sourcePrograms, recordPrograms, topicPrograms, aggregationPrograms, windowPrograms, tablePrograms, tableJoinPrograms, streamJoinPrograms,
 		lookupPrograms, holdingPrograms, processorPrograms, policyPrograms, tryPrograms,
 	} {
-		maps.Copy(all, kind)
+		for name, program := range kind {
+			if all[name] != nil {
+				panic("two programs are called " + name)
+			}
+			all[name] = program
+		}
 	}
 	return all
 }()

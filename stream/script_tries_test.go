@@ -59,7 +59,9 @@ var tryPrograms = map[string]scriptProgram{
 		})
 	}),
 	"try-flat-map-values": tried(func(s lineStream) lineStream {
-		return s.TryFlatMapValues(func(_ context.Context, _, v string) ([]string, error) { return slices.Sorted(strings.SplitSeq(v, ",")), verdict(v) })
+		return s.TryFlatMapValues(func(_ context.Context, _, v string) ([]string, error) {
+			return slices.Sorted(strings.SplitSeq(v, ",")), verdict(v)
+		})
 	}),
 	"try-join-global": func(b *stream.Builder) views {
 		b.OnError(dlq.Send())
@@ -67,13 +69,6 @@ var tryPrograms = map[string]scriptProgram{
 		b.Stream(lines("left")).TryJoinGlobal(rates, func(k, _ string) string { return k }, func(_ context.Context, _, v, row string) (string, error) {
 			return v + "+" + row, verdict(v)
 		}).To(lines("out"))
-		return nil
-	},
-	"try-aggregate": func(b *stream.Builder) views {
-		b.OnError(dlq.Send())
-		b.Stream(lines("in")).GroupByKey().TryAggregate(func() string { return "0" }, func(_ context.Context, _, v, a string) (string, error) {
-			return a + "+" + v, verdict(v)
-		}, lineStore("sums")).ToStream().To(lines("out"))
 		return nil
 	},
 	"keeps-partitioning": func(b *stream.Builder) views {
